@@ -1,0 +1,139 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Select turns the whole answer to a request into the one that its conditions
+// and its range ask for, in the order of RFC 9110 section 13.2.2: If-Match,
+// else If-Unmodified-Since (412); If-None-Match, else If-Modified-Since (304);
+// If-Range and Range (206, 416). It acts on a 200 to GET or HEAD and hands
+// every other answer through. It takes resp over: a body that is not sent is
+// closed.
+//
+// A set of several ranges is answered with the whole representation, which
+// section 14.2 allows: players ask for one. Of a body whose length is not known
+// yet, a range with both ends is sent with the total "*" as its bytes arrive
+// (and cut if the body turns out shorter), and any other range is answered with
+// the whole. The Body of an answer to HEAD is kept for its length.
+func Select(req *Request, resp *Response) *Response {
+	if resp.Status != http.StatusOK || req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return resp
+	}
+	if req.Header.Len() == 0 {
+		return resp
+	}
+	if preconditionFailed(req, resp) {
+		resp.Close()
+		return Text(http.StatusPreconditionFailed, "the precondition does not hold for what is stored\n")
+	}
+	if notModified(req, resp) {
+		return notModifiedResponse(resp)
+	}
+	if req.Method != http.MethodGet || resp.Body == nil {
+		return resp
+	}
+	field := req.Header.Get("Range")
+	if field == "" || !ifRange(req.Header.Get("If-Range"), resp) {
+		return resp
+	}
+	ranges, ok := ParseRange(field)
+	if !ok || len(ranges) > 1 {
+		return resp
+	}
+	return selectRange(ranges[0], resp)
+}
+
+// preconditionFailed evaluates the conditions that ask for a 412.
+func preconditionFailed(req *Request, resp *Response) bool {
+	if req.Header.Has("If-Match") {
+		return !matchStrong(req.Header.Joined("If-Match"), resp.Get("ETag"))
+	}
+	if since, ok := ParseHTTPDate(req.Header.Get("If-Unmodified-Since")); ok {
+		modified, known := ParseHTTPDate(resp.Get("Last-Modified"))
+		return known && modified.After(since)
+	}
+	return false
+}
+
+// notModified evaluates the conditions that ask for a 304.
+func notModified(req *Request, resp *Response) bool {
+	if req.Header.Has("If-None-Match") {
+		// "A recipient MUST ignore If-Modified-Since if the request contains an
+		// If-None-Match header field" (RFC 9110 section 13.1.3).
+		return MatchETag(req.Header.Joined("If-None-Match"), resp.Get("ETag"))
+	}
+	field := req.Header.Get("If-Modified-Since")
+	if field == "" {
+		return false
+	}
+	since, ok := ParseHTTPDate(field)
+	if !ok {
+		return false
+	}
+	modified, ok := ParseHTTPDate(resp.Get("Last-Modified"))
+	return ok && !modified.After(since)
+}
+
+// notModifiedResponse makes a 304 of a 200: its fields less those that describe
+// the payload that is not sent.
+func notModifiedResponse(resp *Response) *Response {
+	resp.Close()
+	resp.Status, resp.Body = http.StatusNotModified, nil
+	for _, name := range [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range"} {
+		if resp.Base != nil && resp.Base.Has(name) {
+			resp.Header.Set(name, "")
+		} else {
+			resp.Header.Del(name)
+		}
+	}
+	return resp
+}
+
+// ifRange reports whether a Range may be obeyed given If-Range: if there is
+// none, or if it names the very representation at hand by a strong validator
+// (RFC 9110 section 13.1.5).
+func ifRange(field string, resp *Response) bool {
+	if field == "" {
+		return true
+	}
+	if t, ok := ParseHTTPDate(field); ok {
+		modified, known := ParseHTTPDate(resp.Get("Last-Modified"))
+		date, dated := ParseHTTPDate(resp.Get("Date"))
+		// A date is strong only if it could not have named two versions of the
+		// same second (RFC 9110 section 8.8.2.2).
+		return known && dated && modified.Equal(t) && date.Sub(modified) >= time.Second
+	}
+	return validETag(field) && field == resp.Get("ETag")
+}
+
+// selectRange answers one range of resp.
+func selectRange(r Range, resp *Response) *Response {
+	total := resp.Body.Len()
+	if r.Last >= openEnd && r.First >= 0 {
+		r.Last = -1
+	}
+	switch {
+	case total < 0:
+		if r.First < 0 || r.Last < 0 {
+			return resp
+		}
+	case r.First < 0 && r.Last > 0 && total == 0:
+		return resp // satisfiable, but there is no byte that a 206 could name
+	case r.First < 0 && r.Last == 0, r.First >= total:
+		resp.Close()
+		e := Text(http.StatusRequestedRangeNotSatisfiable, "range not satisfiable\n")
+		e.Header.Set("Content-Range", "bytes */"+strconv.FormatInt(total, 10))
+		return e
+	case r.First < 0:
+		r = Range{max(0, total-r.Last), total - 1}
+	case r.Last < 0 || r.Last >= total:
+		r.Last = total - 1
+	}
+	resp.Status = http.StatusPartialContent
+	resp.Header.Set("Content-Range", contentRange(r.First, r.Last, total))
+	resp.Body = Section(resp.Body, r.First, r.Last-r.First+1)
+	return resp
+}
