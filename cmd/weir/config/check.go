@@ -1,0 +1,202 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Check says what is wrong with a config made in code: keys that contradict
+// each other. Load has done it already.
+func (c *Origin) Check() error {
+	s := newSource("")
+	c.check(s)
+	return s.err()
+}
+
+// Check says what is wrong with a config made in code: keys that contradict
+// each other. Load has done it already.
+func (c *Edge) Check() error {
+	s := newSource("")
+	c.check(s)
+	return s.err()
+}
+
+func (c *Origin) check(s *source) {
+	a := &c.Access
+	switch {
+	case a.Mode == AccessPullKey && a.KeysFile == "" && len(a.Keys) == 0:
+		s.badf("access.mode", "pull-key needs access.keys_file (--pull-key FILE), whose lines are NAME SECRET")
+	case a.Mode == AccessCIDR && len(a.CIDRs) == 0:
+		s.badf("access.mode", "cidr needs access.cidrs, as in [10.0.0.0/8]")
+	case a.Mode != AccessPullKey && s.given("access.keys_file"):
+		s.badf("access.keys_file", "contradicts access.mode %s: set access.mode to pull-key, or delete this key", a.Mode)
+	case a.Mode != AccessCIDR && s.given("access.cidrs"):
+		s.badf("access.cidrs", "contradicts access.mode %s: set access.mode to cidr, or delete this key", a.Mode)
+	}
+	if !c.Ingest.Keyed() && !Loopback(c.Ingest.Address()) {
+		s.badf("ingest.listen", "%s can be reached from other machines, and without publisher keys everybody there could push: name a file of them in ingest.keys_file (--publish-key FILE), or listen on 127.0.0.1", c.Ingest.Listen)
+	}
+	s.channel("channels.defaults", c.Channels.Defaults)
+	for _, name := range slices.Sorted(maps.Keys(c.Channels.Named)) {
+		if !channelName.MatchString(name) {
+			s.badf("channels", "%q is no channel name", name)
+		}
+		s.channel("channels."+name, c.Channels.Named[name])
+	}
+	c.Admin.check(s)
+	s.apart(listener{"listen", c.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
+}
+
+func (s *source) channel(key string, ch Channel) {
+	if t := ch.TargetDuration; t != 0 && t < time.Second || t%time.Second != 0 {
+		s.badf(key+".target_duration", "%s: allowed are 0s (learn it from the encoder) and whole seconds from 1s to 60s", t)
+	}
+	// "The server MUST NOT remove a Media Segment … if the Playlist would be
+	// shorter than three Target Durations" (RFC 8216 section 6.2.2).
+	if ch.Window < 3*ch.TargetDuration {
+		s.badf(key+".window", "%s is less than three times target_duration %s: allowed is %s and more", ch.Window, ch.TargetDuration, 3*ch.TargetDuration)
+	}
+	if ch.Retention < ch.Window {
+		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is %s and more", ch.Retention, ch.Window, ch.Window)
+	}
+}
+
+// Keyed reports whether publishers must show a key.
+func (i *Ingest) Keyed() bool { return i.KeysFile != "" || len(i.Publishers) > 0 }
+
+// Address is where ingest really listens: Listen, but without publisher keys
+// and without a named address only this machine may push.
+func (i *Ingest) Address() string {
+	if host, port, err := net.SplitHostPort(i.Listen); err == nil && host == "" && !i.Keyed() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return i.Listen
+}
+
+func (c *Edge) check(s *source) {
+	if len(c.Origins) == 0 && c.source != nil {
+		s.badf("origins", "no origin to ask: name at least one, as in [http://origin1:8080] (--origin URL)")
+	}
+	for i, u := range c.Origins {
+		if j := slices.Index(c.Origins, u); j < i {
+			s.badf(item("origins", i), "%s is given twice, first as origins[%d]", u, j)
+		}
+	}
+	if c.Cache.Young > c.Cache.Memory {
+		s.badf("cache.young", "%s contradicts cache.memory %s, of which it is a part: allowed is up to that", c.Cache.Young, c.Cache.Memory)
+	}
+	if c.Cache.MaxObject > c.Cache.Memory {
+		key := "cache.memory" // said, against a default the operator may not know
+		if s.given("cache.max_object") {
+			key = "cache.max_object"
+		}
+		s.badf(key, "cache.max_object %s contradicts cache.memory %s: an object must fit", c.Cache.MaxObject, c.Cache.Memory)
+	}
+	c.checkCluster(s)
+	c.checkTokens(s)
+	c.Admin.check(s)
+	all := []listener{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}}
+	if c.Cluster.On() {
+		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
+	}
+	s.apart(all...)
+}
+
+func (c *Edge) checkCluster(s *source) {
+	cl := &c.Cluster
+	if cl.On() && cl.SecretFile == "" && cl.Secret == "" && !(Loopback(cl.Bind) && Loopback(cl.Peers)) {
+		s.badf("cluster.join", "a cluster that other machines can reach needs a secret all its edges share: name its file in cluster.secret_file (--cluster-key FILE)")
+	}
+	if cl.On() {
+		return
+	}
+	for _, key := range []string{"bind", "advertise", "peers", "advertise_peers", "zone", "weight"} {
+		if s.given("cluster." + key) {
+			s.warnf("cluster."+key, "does nothing: the cluster is off while neither cluster.secret_file nor cluster.join is given")
+		}
+	}
+}
+
+func (c *Edge) checkTokens(s *source) {
+	t := &c.Tokens
+	ids := map[string]int{}
+	for i, k := range t.Keys {
+		if j, twice := ids[k.ID]; twice && k.ID != "" {
+			s.badf(item("tokens.keys", i), "id %s is given twice, first as tokens.keys[%d]", k.ID, j)
+		}
+		ids[k.ID] = i
+	}
+	for key, given := range map[string]bool{"tokens.issuers": len(t.Issuers) > 0, "tokens.audience": t.Audience != ""} {
+		if given && len(t.Keys) == 0 {
+			s.badf(key, "does nothing without tokens.keys, and everybody would be served: add a key, or delete this one")
+		}
+	}
+}
+
+func (a *Admin) check(s *source) {
+	if !Loopback(a.Listen) && a.TokenFile == "" && a.Token == "" {
+		s.badf("admin.listen", "%s can be reached from other machines: name a file with a token in admin.token_file, or listen on 127.0.0.1", a.Listen)
+	}
+}
+
+// Loopback reports whether only this machine can reach an address to listen on.
+func Loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+type listener struct{ key, address string }
+
+// apart tells of two listeners that cannot both have their port.
+func (s *source) apart(all ...listener) {
+	for i, a := range all {
+		for _, b := range all[:i] {
+			ha, pa, errA := net.SplitHostPort(a.address)
+			hb, pb, errB := net.SplitHostPort(b.address)
+			if errors.Join(errA, errB) != nil || pa != pb || pa == "0" {
+				continue
+			}
+			if ha == hb || wildcard(ha) || wildcard(hb) {
+				s.badf(a.key, "%s takes the port of %s (%s): give it another", a.address, b.key, b.address)
+			}
+		}
+	}
+}
+
+func wildcard(host string) bool {
+	return strings.Trim(host, "0.:[]") == ""
+}
+
+func item(key string, i int) string { return key + "[" + strconv.Itoa(i) + "]" }
+
+// Warnings are what an operator should know of a config that is right.
+func (c *Origin) Warnings() []string {
+	var w []string
+	if !c.Ingest.Keyed() {
+		w = append(w, fmt.Sprintf("no publisher key (ingest.keys_file, --publish-key): ingest listens on %s only, and whoever is on this machine may push", c.Ingest.Address()))
+	}
+	if c.Access.Mode == AccessOpen && !Loopback(c.Listen) {
+		w = append(w, "access.mode is open: whoever reaches "+c.Listen+" plays without a token; use pull-key or cidr where edges check tokens")
+	}
+	return w
+}
+
+// Warnings are what an operator should know of a config that is right.
+func (c *Edge) Warnings() []string {
+	var w []string
+	if len(c.Tokens.Keys) == 0 {
+		w = append(w, "no token key (tokens.keys, --token-key): everybody is served")
+	}
+	return w
+}

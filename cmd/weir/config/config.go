@@ -1,0 +1,205 @@
+// Package config is what an operator may say about a node: the two YAML files,
+// the key files they name, and the flags that stand in for them.
+//
+// It promises that nothing is guessed and nothing passed over: an unknown key,
+// a key given twice, a wrong unit, a value out of range and two keys that
+// contradict each other are all errors, every error names file, line and full
+// key and says what is allowed, and all of them are told at once. It knows the
+// formats and the rules, and starts nothing.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"weir/token"
+)
+
+// The struct tags of this package:
+//
+//	yaml      the key; ",inline" for a map whose keys are names the operator chose
+//	kind      what a string must be: listen, hostport, url, file, name; see value.go
+//	enum      the words allowed
+//	min, max  bounds of a number, size or duration; both are allowed values
+//	required  there is no default and the manual shows an example instead
+//	live      a reload applies it; whatever lacks it needs a restart
+//	file      for yaml:"-": what was read from the file this neighbouring key names
+
+// Origin is what origin.yaml says. DefaultOrigin gives the default of every key.
+type Origin struct {
+	Listen   string   `yaml:"listen" kind:"listen"`
+	Access   Access   `yaml:"access"`
+	Ingest   Ingest   `yaml:"ingest"`
+	Store    Store    `yaml:"store"`
+	Channels Channels `yaml:"channels"`
+	Limits   Limits   `yaml:"limits"`
+	Admin    Admin    `yaml:"admin"`
+	Log      Log      `yaml:"log"`
+	Drain    Drain    `yaml:"drain"`
+
+	source *source // where each key was said; nil for a config made in code
+}
+
+// Access says who may ask the origin for streams, so that the tokens the edges
+// check cannot be walked round.
+type Access struct {
+	Mode     string         `yaml:"mode" enum:"open,pull-key,cidr" live:"true"`
+	KeysFile string         `yaml:"keys_file" kind:"file" live:"true"`
+	CIDRs    []netip.Prefix `yaml:"cidrs" live:"true"`
+
+	Keys []Secret `yaml:"-" file:"keys_file" live:"true"` // the lines of KeysFile
+}
+
+// The modes of Access.
+const (
+	AccessOpen    = "open"
+	AccessPullKey = "pull-key"
+	AccessCIDR    = "cidr"
+)
+
+// Ingest is where encoders push.
+type Ingest struct {
+	Listen       string        `yaml:"listen" kind:"listen"`
+	KeysFile     string        `yaml:"keys_file" kind:"file" live:"true"`
+	MaxUpload    Size          `yaml:"max_upload" min:"1MiB" max:"1GiB"`
+	MaxChannels  int           `yaml:"max_channels" min:"1" max:"100000"`
+	StallTimeout time.Duration `yaml:"stall_timeout" min:"1s" max:"10m"`
+
+	Publishers []Publisher `yaml:"-" file:"keys_file" live:"true"` // the lines of KeysFile
+}
+
+// Store is where the origin keeps what it publishes.
+type Store struct {
+	Memory Size `yaml:"memory" min:"16MiB" max:"16TiB"`
+}
+
+// Channels is how streams are published: a rule for all, and channels that
+// differ. A channel says only what differs; the rest comes from Defaults.
+type Channels struct {
+	Defaults Channel            `yaml:"defaults"`
+	Named    map[string]Channel `yaml:",inline"`
+}
+
+// Channel is how one stream is published.
+type Channel struct {
+	TargetDuration time.Duration `yaml:"target_duration" min:"0s" max:"60s"`
+	Window         time.Duration `yaml:"window" min:"3s" max:"24h"`
+	Retention      time.Duration `yaml:"retention" min:"3s" max:"48h"`
+	Hold           time.Duration `yaml:"hold" min:"0s" max:"5m"`
+	EndWithEncoder bool          `yaml:"end_with_encoder"`
+}
+
+// Edge is what edge.yaml says. DefaultEdge gives the default of every key.
+type Edge struct {
+	Listen        string   `yaml:"listen" kind:"listen"`
+	Name          string   `yaml:"name" kind:"name"`
+	Origins       []string `yaml:"origins" kind:"url" required:"true" live:"true"`
+	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
+	Query         string   `yaml:"query" enum:"hls,all"`
+	Fetch         Fetch    `yaml:"fetch"`
+	Cache         Cache    `yaml:"cache"`
+	Cluster       Cluster  `yaml:"cluster"`
+	Tokens        Tokens   `yaml:"tokens"`
+	CORS          CORS     `yaml:"cors"`
+	Limits        Limits   `yaml:"limits"`
+	Admin         Admin    `yaml:"admin"`
+	Log           Log      `yaml:"log"`
+	Drain         Drain    `yaml:"drain"`
+
+	OriginKey string `yaml:"-" file:"origin_key_file" live:"true"` // the secret in OriginKeyFile
+
+	source *source
+}
+
+// The values of Edge.Query.
+const (
+	QueryHLS = "hls"
+	QueryAll = "all"
+)
+
+// Fetch bounds what an edge asks of origins and peers.
+type Fetch struct {
+	DialTimeout  time.Duration `yaml:"dial_timeout" min:"50ms" max:"1m"`
+	HeadTimeout  time.Duration `yaml:"head_timeout" min:"100ms" max:"5m"`
+	StallTimeout time.Duration `yaml:"stall_timeout" min:"100ms" max:"5m"`
+	Connections  int           `yaml:"connections" min:"1" max:"65535"`
+}
+
+// Cache is what an edge keeps.
+type Cache struct {
+	Memory    Size `yaml:"memory" min:"16MiB" max:"16TiB"`
+	Young     Size `yaml:"young" min:"0B" max:"16TiB"`
+	MaxObject Size `yaml:"max_object" min:"1MiB" max:"64GiB"`
+}
+
+// Cluster is how edges find each other. It is off while neither Join nor
+// SecretFile is given.
+type Cluster struct {
+	Bind           string   `yaml:"bind" kind:"listen"`
+	Advertise      string   `yaml:"advertise" kind:"hostport"`
+	Peers          string   `yaml:"peers" kind:"listen"`
+	AdvertisePeers string   `yaml:"advertise_peers" kind:"hostport"`
+	Join           []string `yaml:"join" kind:"hostport"`
+	SecretFile     string   `yaml:"secret_file" kind:"file"`
+	Zone           string   `yaml:"zone" kind:"name"`
+	Weight         int      `yaml:"weight" min:"1" max:"1000"`
+
+	Secret string `yaml:"-" file:"secret_file"`
+}
+
+// On reports whether the edge is part of a cluster.
+func (c *Cluster) On() bool { return len(c.Join) > 0 || c.SecretFile != "" || c.Secret != "" }
+
+// Tokens is who may play. Without keys everybody may.
+type Tokens struct {
+	Keys     []TokenKey `yaml:"keys" live:"true"`
+	Issuers  []string   `yaml:"issuers" kind:"text" live:"true"`
+	Audience string     `yaml:"audience" kind:"text" live:"true"`
+}
+
+// TokenKey is a key that viewers' tokens may be signed with.
+type TokenKey struct {
+	ID     string `yaml:"id" kind:"name" live:"true"`
+	Alg    string `yaml:"alg" enum:"HS256,ES256,EdDSA" live:"true"`
+	File   string `yaml:"file" kind:"file" live:"true"`
+	Issuer string `yaml:"issuer" kind:"text" live:"true"`
+
+	Key token.Key `yaml:"-" file:"file" live:"true"` // what File holds
+}
+
+// CORS says which web pages may play.
+type CORS struct {
+	Origins []string `yaml:"origins" kind:"weborigin"`
+}
+
+// Limits bounds what one viewer, and all of them together, may cost a listener.
+type Limits struct {
+	Connections   int           `yaml:"connections" min:"1" max:"10000000" live:"true"`
+	Header        Size          `yaml:"header" min:"4KiB" max:"1MiB" live:"true"`
+	HeaderTimeout time.Duration `yaml:"header_timeout" min:"1s" max:"5m" live:"true"`
+	IdleTimeout   time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" live:"true"`
+	WriteStall    time.Duration `yaml:"write_stall" min:"1s" max:"10m" live:"true"`
+	MinSendRate   Size          `yaml:"min_send_rate" min:"0B" max:"1GiB" live:"true"`
+}
+
+// Admin is the operator's own listener.
+type Admin struct {
+	Listen    string   `yaml:"listen" kind:"listen"`
+	TokenFile string   `yaml:"token_file" kind:"file" live:"true"`
+	Hosts     []string `yaml:"hosts" kind:"host" live:"true"`
+
+	Token string `yaml:"-" file:"token_file" live:"true"`
+}
+
+// Log is what is said, and how.
+type Log struct {
+	Level    string `yaml:"level" enum:"debug,info,warn,error" live:"true"`
+	Format   string `yaml:"format" enum:"text,json"`
+	Requests bool   `yaml:"requests" live:"true"`
+}
+
+// Drain is how a node that is told to stop leaves.
+type Drain struct {
+	Delay   time.Duration `yaml:"delay" min:"0s" max:"10m" live:"true"`
+	Timeout time.Duration `yaml:"timeout" min:"0s" max:"10m" live:"true"`
+}

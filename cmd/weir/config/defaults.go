@@ -1,0 +1,57 @@
+package config
+
+import "time"
+
+// DefaultOrigin returns an Origin in which every key has its default.
+func DefaultOrigin() *Origin {
+	return &Origin{
+		Listen: ":8080",
+		Access: Access{Mode: AccessOpen},
+		Ingest: Ingest{Listen: ":8081", MaxUpload: 64 * MiB, MaxChannels: 1000, StallTimeout: 30 * time.Second},
+		Store:  Store{Memory: 1 * GiB},
+		Channels: Channels{Defaults: Channel{
+			Window:    30 * time.Second,
+			Retention: 60 * time.Second,
+			Hold:      10 * time.Second,
+		}},
+		Limits: defaultLimits(),
+		Admin:  Admin{Listen: "127.0.0.1:9180"},
+		Log:    Log{Level: "info", Format: "text"},
+		Drain:  defaultDrain(),
+	}
+}
+
+// DefaultEdge returns an Edge in which every key has its default. It still
+// lacks origins, which have none.
+func DefaultEdge() *Edge {
+	return &Edge{
+		Listen: ":8090",
+		Query:  QueryHLS,
+		Fetch: Fetch{
+			DialTimeout:  2 * time.Second,
+			HeadTimeout:  10 * time.Second,
+			StallTimeout: 10 * time.Second,
+			Connections:  256,
+		},
+		Cache:   Cache{Memory: 1 * GiB, MaxObject: 256 * MiB},
+		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
+		Limits:  defaultLimits(),
+		Admin:   Admin{Listen: "127.0.0.1:9190"},
+		Log:     Log{Level: "info", Format: "text"},
+		Drain:   defaultDrain(),
+	}
+}
+
+func defaultLimits() Limits {
+	return Limits{
+		Connections:   200_000,
+		Header:        16 * KiB,
+		HeaderTimeout: 10 * time.Second,
+		IdleTimeout:   60 * time.Second,
+		WriteStall:    20 * time.Second,
+		MinSendRate:   2 * KiB,
+	}
+}
+
+// A container is usually killed ten seconds after it was asked to stop.
+func defaultDrain() Drain { return Drain{Delay: 1 * time.Second, Timeout: 7 * time.Second} }
