@@ -2,8 +2,8 @@ package token
 
 import "errors"
 
-// What can be wrong with a token. Every error of this package is, or wraps,
-// one of these; none of their texts holds the token itself.
+// What can be wrong with a token. Every error of this package that judges a
+// token is, or wraps, one of these; none of their texts holds the token.
 var (
 	ErrMissing   = errors.New("no token")
 	ErrMalformed = errors.New("token malformed")
@@ -20,46 +20,30 @@ var (
 	ErrPath      = errors.New("token does not cover this path")
 )
 
-// result is the index of a verdict in metrics; ok is no error at all.
+// A result is a verdict as metrics and reason codes name it: an index of
+// resultNames, and one more than that of sentinels.
 type result uint8
 
-const (
-	ok result = iota
-	missing
-	malformed
-	tooLong
-	algorithm
-	unknownKey
-	critical
-	signature
-	badClaims
-	issuer
-	audience
-	expired
-	notYet
-	path
-	other
-	results // how many there are
-)
+var resultNames = [...]string{"ok", "missing", "malformed", "too_long", "algorithm", "key", "critical",
+	"signature", "claims", "issuer", "audience", "expired", "not_yet", "path", "other"}
 
-// String returns the value of the metric label "result".
-func (r result) String() string {
-	return [results]string{"ok", "missing", "malformed", "too_long", "algorithm", "key", "critical",
-		"signature", "claims", "issuer", "audience", "expired", "not_yet", "path", "other"}[r]
-}
+var sentinels = [...]error{ErrMissing, ErrMalformed, ErrTooLong, ErrAlgorithm, ErrKey, ErrCritical,
+	ErrSignature, ErrClaims, ErrIssuer, ErrAudience, ErrExpired, ErrNotYet, ErrPath}
 
 func resultOf(err error) result {
 	if err == nil {
-		return ok
+		return 0
 	}
-	for i, e := range [...]error{ErrMissing, ErrMalformed, ErrTooLong, ErrAlgorithm, ErrKey, ErrCritical,
-		ErrSignature, ErrClaims, ErrIssuer, ErrAudience, ErrExpired, ErrNotYet, ErrPath} {
+	for i, e := range sentinels {
 		if errors.Is(err, e) {
-			return missing + result(i)
+			return result(i + 1)
 		}
 	}
-	return other
+	return result(len(resultNames) - 1)
 }
+
+// String returns the value of the metric label "result".
+func (r result) String() string { return resultNames[r] }
 
 // Reason returns a short fixed code for err, fit for a log, a metric label and
 // the client: "token_expired", "token_path" and so on; "" for nil.
