@@ -65,6 +65,8 @@ type Segment struct {
 type Map struct {
 	URI       string
 	ByteRange *ByteRange
+	// Key is what the section itself is encrypted with, nil for one in the clear.
+	Key *Key
 }
 
 // ByteRange is Length bytes from Offset on. The offset is always given; text that leaves it
