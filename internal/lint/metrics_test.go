@@ -15,8 +15,8 @@ import (
 const metricsPage = "docs/metrics.md"
 
 // registered returns the names of all metrics of the source, each with the
-// place that registers it: the Namespace, Subsystem and Name of an Opts, or
-// the first argument of prometheus.NewDesc.
+// place that registers it: the Namespace, Subsystem and Name of an Opts, the
+// first argument of prometheus.NewDesc, or any name of ours in a metrics.go.
 func registered(t *tree) map[string]string {
 	names := map[string]string{}
 	for _, f := range t.gos {
@@ -33,6 +33,10 @@ func registered(t *tree) map[string]string {
 			case *ast.CallExpr:
 				if selected(n.Fun) == "NewDesc" && len(n.Args) > 0 {
 					name = text(n.Args[0])
+				}
+			case *ast.BasicLit:
+				if s := text(n); strings.HasSuffix(f.path, "/metrics.go") && metricWord.FindString(s) == s {
+					name = s
 				}
 			}
 			if strings.HasPrefix(name, module+"_") {
@@ -129,6 +133,8 @@ func TestTheMetricsRuleCanFail(t *testing.T) {
 	const code = "package cache\nvar o = prometheus.CounterOpts{Name: \"weir_cache_hits_total\"}"
 	const row = "| `weir_cache_hits_total` | counter | hits |\n"
 	complains(t, metricsDocumented, "weir_cache_hits_total is not in docs/metrics.md", "cache/metrics.go", code)
+	complains(t, metricsDocumented, "weir_a_bytes is not in",
+		"a/metrics.go", "package a\nvar g = gauge(\"weir_a_bytes\")")
 	complains(t, metricsDocumented, "weir_gone_total is not registered anywhere",
 		"cache/metrics.go", code, metricsPage, row+"| `weir_gone_total{why}` | counter | - |\n")
 	complains(t, metricsDocumented, "stands there twice", "cache/metrics.go", code, metricsPage, row+row)

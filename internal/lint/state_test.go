@@ -11,8 +11,8 @@ import (
 )
 
 // packageState complains of package variables that change: those that are
-// assigned to outside their declaration, whose address is taken, or whose type
-// is made to change (locks, atomics, channels, concurrent maps). Errors,
+// assigned to outside their declaration, numbers whose address is taken, and
+// types made to change (locks, atomics, channels, concurrent maps). Errors,
 // patterns, tables, embedded files, pools and assertions may stay.
 func packageState(t *tree) (out []string) {
 	dirs := map[string][]*ast.File{}
@@ -75,8 +75,11 @@ func stateOf(t *tree, dir string, files []*ast.File) (out []string) {
 				blame(n.X, "is counted")
 			case *ast.UnaryExpr:
 				if n.Op == token.AND {
-					if _, lit := n.X.(*ast.CompositeLit); !lit {
-						blame(n.X, "has its address taken")
+					// Shared read-only structs are passed by address; a number is only to be changed.
+					if id := global(n.X); id != nil {
+						if b, ok := info.Uses[id].Type().Underlying().(*types.Basic); ok && b.Kind() != types.Invalid {
+							blame(n.X, "has its address taken")
+						}
 					}
 				}
 			case *ast.CallExpr:
@@ -192,6 +195,7 @@ var table = map[string]int{"a": 1}
 var pool = sync.Pool{New: func() any { return 1 }}
 var _ interface{} = (*int)(nil)
 var n = 1
-func f() { n := n; n = 2; _ = n }
+var shared struct{ f int }
+func f() { n := n; n = 2; _ = n; _ = &shared }
 `)
 }
