@@ -3,11 +3,14 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 
 	"weir/internal/web"
 )
@@ -30,21 +33,126 @@ type FastOptions struct {
 }
 
 // A Fast serves a Handler over HTTP/1.1 with fasthttp: many connections, small
-// requests, answers of any size.
-type Fast struct{ opts FastOptions }
+// requests, answers of any size. It reads a request's body whole before it
+// asks the Handler; what a client sends beyond that waits in the socket.
+type Fast struct {
+	handler web.Handler
+	quick   web.Quick // nil: the handler is none
+	rate    int64
+	stall   time.Duration
+	server  *fasthttp.Server
+	acc     *account
+	sweep   sweeper
+	date    dateClock
+	base    context.Context // parent of every exchange's
+	abandon context.CancelCauseFunc
+
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{} // guarded by mu; open ones
+	stop     chan struct{}         // guarded by mu; ends the sweeper; nil: it does not run
+	sweeping sync.WaitGroup
+}
 
 // NewFast returns a Fast. It starts nothing.
 func NewFast(o FastOptions) (*Fast, error) {
-	if o.Handler == nil {
+	switch {
+	case o.Handler == nil:
 		return nil, errors.New("wire.FastOptions.Handler is required")
+	case o.MaxHeader < 0 || o.MaxBody < 0 || o.MinSendRate < 0 || o.Concurrency < 0:
+		return nil, fmt.Errorf("wire.FastOptions of %q: a limit is negative", o.Name)
+	case o.HeaderTimeout < 0 || o.IdleTimeout < 0 || o.WriteStall < 0:
+		return nil, fmt.Errorf("wire.FastOptions of %q: a timeout is negative", o.Name)
 	}
-	return &Fast{opts: o}, nil
+	f := &Fast{
+		handler: o.Handler,
+		rate:    or(o.MinSendRate, defaultMinSendRate),
+		stall:   or(o.WriteStall, defaultWriteStall),
+		acc:     newAccount(o.Log, o.AccessLog, o.Registerer, o.Name),
+		conns:   make(map[net.Conn]struct{}),
+	}
+	f.quick, _ = o.Handler.(web.Quick)
+	f.base, f.abandon = context.WithCancelCause(context.Background())
+	f.server = &fasthttp.Server{
+		Handler:      f.handle,
+		ErrorHandler: f.refuse,
+		ConnState:    f.track,
+		Logger:       quietLogger{f.acc.log},
+		Concurrency:  o.Concurrency,
+
+		// The read buffer is what bounds a header. Buffers go back to their
+		// pool between requests, and each answer is flushed as soon as it is
+		// made: an answer never waits for the next request of a pipeline.
+		ReadBufferSize:               or(o.MaxHeader, defaultMaxHeader),
+		ReduceMemoryUsage:            true,
+		MaxRequestBodySize:           int(or(o.MaxBody, 64<<10)),
+		DisablePreParseMultipartForm: true,
+		ReadTimeout:                  or(o.HeaderTimeout, defaultHeaderTimeout),
+		IdleTimeout:                  or(o.IdleTimeout, defaultIdleTimeout),
+		WriteTimeout:                 f.stall, // of a header or small answer; what is larger is paced
+		CloseOnShutdown:              true,
+
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         true, // it would replace the Date of a stored answer
+		NoDefaultContentType:  true,
+		SecureErrorLogMessage: true,
+	}
+	return f, nil
 }
 
 // Serve accepts connections from ln until Shutdown, which makes it return nil.
-func (f *Fast) Serve(ln net.Listener) error { return errors.New("not yet") }
+func (f *Fast) Serve(ln net.Listener) error {
+	f.mu.Lock()
+	if f.stop == nil {
+		stop := make(chan struct{})
+		f.stop = stop
+		f.sweeping.Go(func() { f.sweep.run(stop) })
+	}
+	f.mu.Unlock()
+	return f.server.Serve(ln)
+}
 
 // Shutdown stops accepting, closes idle connections and waits for the
 // exchanges under way. When ctx is done before they are, it ends their contexts
 // with [ErrShutdown], closes their connections and returns ctx's error.
-func (f *Fast) Shutdown(ctx context.Context) error { return nil }
+func (f *Fast) Shutdown(ctx context.Context) error {
+	err := f.server.ShutdownWithContext(ctx)
+	if err != nil {
+		f.abandon(ErrShutdown)
+		f.mu.Lock()
+		for c := range f.conns {
+			_ = c.Close()
+		}
+		f.mu.Unlock()
+	}
+	f.mu.Lock()
+	if f.stop != nil {
+		close(f.stop)
+		f.stop = nil
+	}
+	f.mu.Unlock()
+	f.sweeping.Wait()
+	return err
+}
+
+// track keeps the set of open connections.
+func (f *Fast) track(c net.Conn, s fasthttp.ConnState) {
+	switch s {
+	case fasthttp.StateNew:
+		f.mu.Lock()
+		f.conns[c] = struct{}{}
+		f.mu.Unlock()
+	case fasthttp.StateClosed:
+		f.mu.Lock()
+		delete(f.conns, c)
+		f.mu.Unlock()
+	}
+}
+
+// quietLogger takes what fasthttp has to say. It concerns single connections
+// and is the client's doing, so it is for those who look closely.
+type quietLogger struct{ log *slog.Logger }
+
+// Printf implements [fasthttp.Logger].
+func (l quietLogger) Printf(format string, args ...any) {
+	l.log.Debug("fasthttp", "msg", fmt.Sprintf(format, args...))
+}

@@ -3,8 +3,11 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +22,7 @@ type NetOptions struct {
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Name       string                // value of the metrics' label "listener"
 
-	MaxHeader       int           // bytes of request line and header; a few KiB more are 431. 0: 16 KiB
+	MaxHeader       int           // bytes of request line and header; more is 431. 0: 16 KiB, at least 5 KiB
 	MaxBody         int64         // bytes of a request's body; more is 413. 0: 64 MiB
 	HeaderTimeout   time.Duration // from a request's first byte to the end of its header. 0: 10 s
 	IdleTimeout     time.Duration // between two requests of a connection. 0: 75 s
@@ -35,21 +38,89 @@ type NetOptions struct {
 }
 
 // A Net serves a Handler over net/http: uploads of unknown length, and later
-// TLS and HTTP/2.
-type Net struct{ opts NetOptions }
+// TLS and HTTP/2. A request's body reaches the Handler as it arrives.
+//
+// The context of a request without a body ends when its client leaves. That of
+// an upload does not: FFmpeg closes its connection right after the last byte,
+// and what was sent whole is to be kept. An upload that is cut short is an
+// error of its Body.
+type Net struct {
+	handler  web.Handler
+	before   func(*web.Request) error
+	maxBody  int64
+	progress time.Duration
+	rate     int64
+	stall    time.Duration
+	server   *http.Server
+	acc      *account
+	base     context.Context // parent of every exchange's
+	abandon  context.CancelCauseFunc
+}
 
 // NewNet returns a Net. It starts nothing.
 func NewNet(o NetOptions) (*Net, error) {
-	if o.Handler == nil {
+	switch {
+	case o.Handler == nil:
 		return nil, errors.New("wire.NetOptions.Handler is required")
+	case o.MaxHeader < 0 || o.MaxBody < 0 || o.MinSendRate < 0:
+		return nil, fmt.Errorf("wire.NetOptions of %q: a limit is negative", o.Name)
+	case o.HeaderTimeout < 0 || o.IdleTimeout < 0 || o.ProgressTimeout < 0 || o.WriteStall < 0:
+		return nil, fmt.Errorf("wire.NetOptions of %q: a timeout is negative", o.Name)
 	}
-	return &Net{opts: o}, nil
+	n := &Net{
+		handler:  o.Handler,
+		before:   o.BeforeBody,
+		maxBody:  or(o.MaxBody, 64<<20),
+		progress: or(o.ProgressTimeout, 30*time.Second),
+		rate:     or(o.MinSendRate, defaultMinSendRate),
+		stall:    or(o.WriteStall, defaultWriteStall),
+		acc:      newAccount(o.Log, o.AccessLog, o.Registerer, o.Name),
+	}
+	n.base, n.abandon = context.WithCancelCause(context.Background())
+	n.server = &http.Server{
+		Handler:                      http.HandlerFunc(n.handle),
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            or(o.HeaderTimeout, defaultHeaderTimeout),
+		IdleTimeout:                  or(o.IdleTimeout, defaultIdleTimeout),
+		MaxHeaderBytes:               max(or(o.MaxHeader, defaultMaxHeader)-4<<10, 1<<10), // net/http allows 4 KiB more
+		ErrorLog:                     log.New(netLogger{n.acc.log}, "", 0),
+		BaseContext:                  func(net.Listener) context.Context { return n.base },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+	}
+	return n, nil
 }
 
+// connKey finds a request's connection in its context: net/http offers no
+// other way.
+type connKey struct{}
+
 // Serve accepts connections from ln until Shutdown, which makes it return nil.
-func (n *Net) Serve(ln net.Listener) error { return errors.New("not yet") }
+func (n *Net) Serve(ln net.Listener) error {
+	if err := n.server.Serve(netListener{ln, n}); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
 
 // Shutdown stops accepting, closes idle connections and waits for the
 // exchanges under way. When ctx is done before they are, it ends their contexts
 // with [ErrShutdown], closes their connections and returns ctx's error.
-func (n *Net) Shutdown(ctx context.Context) error { return nil }
+func (n *Net) Shutdown(ctx context.Context) error {
+	err := n.server.Shutdown(ctx)
+	if err != nil {
+		n.abandon(ErrShutdown)
+		_ = n.server.Close()
+	}
+	return err
+}
+
+// netLogger takes what net/http has to say about single connections.
+type netLogger struct{ log *slog.Logger }
+
+// Write implements [io.Writer].
+func (l netLogger) Write(p []byte) (int, error) {
+	l.log.Debug("net/http", "msg", string(p))
+	return len(p), nil
+}

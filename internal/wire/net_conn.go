@@ -1,0 +1,89 @@
+package wire
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// A netListener gives net/http connections that are guarded and paced. Those
+// of a TLS listener pass as they are: net/http must see them to speak HTTP/2,
+// and what the guard could read of them is ciphertext.
+type netListener struct {
+	net.Listener
+	n *Net
+}
+
+// Accept implements [net.Listener].
+func (l netListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.(*tls.Conn); ok {
+		return c, nil
+	}
+	return &netConn{Conn: c, guard: newGuard(), pace: newPace(c, l.n.rate, l.n.stall)}, nil
+}
+
+// A netConn is a plain connection under net/http.
+type netConn struct {
+	net.Conn
+	guard  guard  // used by the one who reads
+	pace   pace   // used by the one who writes
+	broken bool   // the guard has found something
+	rest   []byte // of spoiler, still to be read
+}
+
+// spoiler stands in for the bytes the guard holds back. It makes of any header
+// one that net/http answers with 400, after which it closes the connection.
+const spoiler = "\x00\r\n\r\n"
+
+// Read implements [net.Conn].
+func (c *netConn) Read(p []byte) (int, error) {
+	if c.broken {
+		if len(c.rest) == 0 {
+			return 0, io.EOF
+		}
+		n := copy(p, c.rest)
+		c.rest = c.rest[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	i := c.guard.feed(p[:n])
+	if i < 0 {
+		return n, err
+	}
+	c.broken, c.rest = true, []byte(spoiler)
+	m := copy(p[i:], c.rest)
+	c.rest = c.rest[m:]
+	return i + m, nil
+}
+
+// Write implements [net.Conn].
+func (c *netConn) Write(p []byte) (int, error) { return c.pace.write(p) }
+
+// SetDeadline implements [net.Conn]. The write side's deadlines are pace's.
+func (c *netConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// SetWriteDeadline implements [net.Conn]: it does nothing, see SetDeadline.
+func (c *netConn) SetWriteDeadline(time.Time) error { return nil }
+
+// CloseWrite lets net/http close in two steps, so that an answer is not lost
+// in a reset.
+func (c *netConn) CloseWrite() error {
+	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return nil
+}
+
+// SyscallConn implements [syscall.Conn].
+func (c *netConn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, net.ErrClosed
+}

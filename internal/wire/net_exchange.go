@@ -1,0 +1,246 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/internal/web"
+)
+
+// A netExchange is one request over net/http and its answer.
+type netExchange struct {
+	record
+	n      *Net
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	r      *http.Request
+	upload *upload // nil: the request has no body
+	want   int64
+	headed bool // the header may have left
+}
+
+// handle is net/http's handler. What it panics with is http.ErrAbortHandler
+// only: net/http then cuts the connection, or resets the HTTP/2 stream.
+func (n *Net) handle(w http.ResponseWriter, r *http.Request) {
+	x := &netExchange{record: n.acc.begin(), n: n, w: w, r: r, rc: http.NewResponseController(w)}
+	defer x.record.end()
+	x.method = r.Method
+	x.path, _, _ = strings.Cut(r.RequestURI, "?")
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		x.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	ctx, cancel := x.context()
+	defer cancel()
+	resp := x.answer(ctx)
+	if x.upload != nil {
+		x.upload.finish()
+	}
+	if err := x.deliver(ctx, resp); err != nil {
+		if x.err = err; r.Context().Err() != nil && !errors.Is(err, ErrTooSlow) {
+			x.err = ErrClientGone
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *netExchange) context() (context.Context, context.CancelFunc) {
+	if x.r.ContentLength == 0 {
+		return context.WithCancel(x.r.Context())
+	}
+	return context.WithCancel(x.n.base)
+}
+
+// answer asks the handler. It always returns a Response that can be sent.
+func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.caught(v)
+			x.w.Header().Set("Connection", "close")
+			resp = web.ErrorResponse(errPanic)
+		}
+	}()
+	req, err := x.request()
+	if err == nil && x.n.before != nil {
+		err = x.n.before(req)
+	}
+	if err == nil && x.r.ContentLength > x.n.maxBody {
+		err = x.n.tooLarge()
+	}
+	if err != nil {
+		x.w.Header().Set("Connection", "close")
+		return sane(&x.record, nil, err)
+	}
+	if x.r.ContentLength != 0 {
+		x.upload = &upload{x: x, left: x.n.maxBody}
+		req.Body = x.upload
+	}
+	resp, err = x.n.handler.Serve(ctx, req)
+	if x.r.Context().Err() != nil && x.upload == nil {
+		x.err = ErrClientGone
+	}
+	return sane(&x.record, resp, err)
+}
+
+func (n *Net) tooLarge() error {
+	e := web.Errorf(http.StatusRequestEntityTooLarge, "the request's body exceeds %d bytes", n.maxBody)
+	e.Reason = "body_too_large"
+	return e
+}
+
+// request says what was asked in our own terms; net/http has checked the syntax.
+func (x *netExchange) request() (*web.Request, error) {
+	r := x.r
+	req := &web.Request{Method: r.Method, Host: r.Host, Remote: x.remote, TLS: r.TLS != nil}
+	var err error
+	if req.Path, req.Query, err = target(r.RequestURI); err != nil {
+		return nil, err
+	}
+	x.path = req.Path
+	connection := strings.Join(r.Header["Connection"], ",")
+	names := make([]string, 0, len(r.Header))
+	for name := range r.Header {
+		if !hopByHop(name) && (name == "Content-Length" || !listed(connection, name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	req.Header.Grow(len(names) + 1)
+	for _, name := range names {
+		for _, v := range r.Header[name] {
+			req.Header.Add(name, v)
+		}
+	}
+	if r.ContentLength > 0 && !req.Header.Has("Content-Length") {
+		req.Header.Add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	return req, nil
+}
+
+// An upload is the body of a request. Each read must bring something before
+// the progress timeout; all of them together at most what is left.
+type upload struct {
+	x    *netExchange
+	left int64
+	err  error // what ended it
+}
+
+// Read implements [io.Reader].
+func (u *upload) Read(p []byte) (int, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	_ = u.x.rc.SetReadDeadline(time.Now().Add(u.x.n.progress))
+	n, err := u.x.r.Body.Read(p[:min(int64(len(p)), u.left+1)])
+	if u.left -= int64(n); u.left < 0 {
+		u.err = u.x.n.tooLarge()
+		return 0, u.err
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		u.err = io.EOF
+		// net/http now reads on to see the client leave: without a deadline.
+		_ = u.x.rc.SetReadDeadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e := web.Errorf(http.StatusRequestTimeout, "the request's body did not advance for %v", u.x.n.progress)
+		e.Reason = "request_timeout"
+		u.err = e
+	default:
+		// Status 400: the client broke off, or broke the chunks' syntax.
+		e := &web.Error{Status: http.StatusBadRequest, Reason: "body_cut", Err: fmt.Errorf("the request's body was cut: %w", err)}
+		u.err = e
+	}
+	return n, u.err
+}
+
+// finish is called when the handler has returned: whoever still reads gets an
+// error. A body that was not read to its end costs the connection, so that the
+// answer need not wait for the rest.
+func (u *upload) finish() {
+	if u.err != io.EOF {
+		u.x.w.Header().Set("Connection", "close")
+		_ = u.x.rc.SetReadDeadline(time.Now().Add(u.x.n.progress))
+	}
+}
+
+// deliver sends resp and closes its body. An error means that the client has
+// not got all of it.
+func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err error) {
+	defer func() { resp.Close() }()
+	defer func() {
+		if v := recover(); v != nil { // from the body's methods
+			x.caught(v)
+			err = errPanic
+			if !x.headed {
+				clear(x.w.Header())
+				x.w.Header().Set("Connection", "close")
+				x.status = http.StatusInternalServerError
+				x.w.WriteHeader(x.status)
+				err = nil
+			}
+		}
+	}()
+	resp = settle(func() context.Context { return ctx }, !x.r.ProtoAtLeast(1, 1), resp)
+	x.status, x.want = resp.Status, 0
+	if resp.Body != nil {
+		x.want = resp.Body.Len()
+	}
+	x.header(resp)
+	hasBody := web.HasBody(x.method, resp.Status)
+	x.headed = true
+	x.w.WriteHeader(resp.Status)
+	if !hasBody || resp.Body == nil {
+		return nil
+	}
+	return pump(ctx, &x.record, resp.Body, x.want, (*netSink)(x))
+}
+
+func (x *netExchange) header(resp *web.Response) {
+	h := x.w.Header()
+	if answerFields(&x.record, resp, func(name, value string) { h.Add(name, value) }) {
+		h.Set("Connection", "close")
+	}
+	if !resp.Header.Has("Content-Type") && h.Get("Content-Type") == "" {
+		h["Content-Type"] = nil // none: net/http would guess one
+	}
+	known := x.want >= 0 && (resp.Body != nil || x.method != http.MethodHead)
+	if known && resp.Status >= 200 && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.FormatInt(x.want, 10))
+	}
+}
+
+// netSink writes through net/http.
+type netSink netExchange
+
+func (s *netSink) send(p []byte) error {
+	s.deadline(len(p))
+	_, err := s.w.Write(p)
+	return err
+}
+
+func (s *netSink) flush() error {
+	s.deadline(0)
+	return s.rc.Flush()
+}
+
+// deadline bounds a write to a connection that has no pace of its own: TLS,
+// and the streams of HTTP/2.
+func (s *netSink) deadline(n int) {
+	if c, _ := s.r.Context().Value(connKey{}).(net.Conn); c != nil {
+		if _, ok := c.(*tls.Conn); ok {
+			_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.n.rate)))
+		}
+	}
+}
