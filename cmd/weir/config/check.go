@@ -55,16 +55,21 @@ func (c *Origin) check(s *source) {
 }
 
 func (s *source) channel(key string, ch Channel) {
-	if t := ch.TargetDuration; t != 0 && t < time.Second || t%time.Second != 0 {
-		s.badf(key+".target_duration", "%s: allowed are 0s (learn it from the encoder) and whole seconds from 1s to 60s", t)
+	// A channel is told of what it says itself, not of what it inherited.
+	own := func(names ...string) bool {
+		return s.file == "" || key == "channels.defaults" ||
+			slices.ContainsFunc(names, func(name string) bool { return s.given(join(key, name)) })
+	}
+	if t := ch.TargetDuration; (t != 0 && t < time.Second || t%time.Second != 0) && own("target_duration") {
+		s.badf(key+".target_duration", "%s: allowed are 0s (learn it from the encoder) and whole seconds from 1s to 60s", short(t))
 	}
 	// "The server MUST NOT remove a Media Segment … if the Playlist would be
 	// shorter than three Target Durations" (RFC 8216 section 6.2.2).
-	if ch.Window < 3*ch.TargetDuration {
-		s.badf(key+".window", "%s is less than three times target_duration %s: allowed is %s and more", ch.Window, ch.TargetDuration, 3*ch.TargetDuration)
+	if ch.Window < 3*ch.TargetDuration && own("target_duration", "window") {
+		s.badf(key+".window", "%s is less than three times target_duration %s: allowed is %s and more", short(ch.Window), short(ch.TargetDuration), short(3*ch.TargetDuration))
 	}
-	if ch.Retention < ch.Window {
-		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is %s and more", ch.Retention, ch.Window, ch.Window)
+	if ch.Retention < ch.Window && own("retention", "window") {
+		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is that and more", short(ch.Retention), short(ch.Window))
 	}
 }
 
@@ -85,19 +90,18 @@ func (c *Edge) check(s *source) {
 		s.badf("origins", "no origin to ask: name at least one, as in [http://origin1:8080] (--origin URL)")
 	}
 	for i, u := range c.Origins {
-		if j := slices.Index(c.Origins, u); j < i {
+		if j := slices.Index(c.Origins, u); j < i && u != "" {
 			s.badf(item("origins", i), "%s is given twice, first as origins[%d]", u, j)
 		}
 	}
 	if c.Cache.Young > c.Cache.Memory {
 		s.badf("cache.young", "%s contradicts cache.memory %s, of which it is a part: allowed is up to that", c.Cache.Young, c.Cache.Memory)
 	}
-	if c.Cache.MaxObject > c.Cache.Memory {
-		key := "cache.memory" // said, against a default the operator may not know
+	if fits := c.Cache.Memory / 4; c.Cache.MaxObject > fits {
 		if s.given("cache.max_object") {
-			key = "cache.max_object"
+			s.badf("cache.max_object", "%s contradicts cache.memory %s: allowed is up to a quarter of that, %s", c.Cache.MaxObject, c.Cache.Memory, fits)
 		}
-		s.badf(key, "cache.max_object %s contradicts cache.memory %s: an object must fit", c.Cache.MaxObject, c.Cache.Memory)
+		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
 	c.checkCluster(s)
 	c.checkTokens(s)

@@ -179,7 +179,7 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout" min:"1s" max:"5m" live:"true"`
 	IdleTimeout   time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" live:"true"`
 	WriteStall    time.Duration `yaml:"write_stall" min:"1s" max:"10m" live:"true"`
-	MinSendRate   Size          `yaml:"min_send_rate" min:"0B" max:"1GiB" live:"true"`
+	MinSendRate   Size          `yaml:"min_send_rate" min:"1B" max:"1GiB" live:"true"`
 }
 
 // Admin is the operator's own listener.

@@ -20,7 +20,6 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
-	yamlLine     = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 )
 
 // decode reads YAML into the struct that into points to. What is wrong goes to
@@ -30,7 +29,7 @@ func decode(text []byte, into any, s *source) {
 	var doc yaml.Node
 	if err := d.Decode(&doc); err != nil {
 		if !errors.Is(err, io.EOF) { // an empty file says nothing
-			s.syntax(err)
+			s.syntax(text, err)
 		}
 		return
 	}
@@ -38,22 +37,38 @@ func decode(text []byte, into any, s *source) {
 	if err := d.Decode(&more); err == nil {
 		s.badAt(more.Line, "", "a second YAML document: a config is one, delete the line ---")
 	} else if !errors.Is(err, io.EOF) {
-		s.syntax(err)
+		s.syntax(text, err)
 	}
 	if len(doc.Content) == 1 {
 		s.value(doc.Content[0], reflect.ValueOf(into).Elem(), "", "")
 	}
 }
 
-func (s *source) syntax(err error) {
-	text := err.Error()
-	m := yamlLine.FindStringSubmatch(text)
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	yamlParser = regexp.MustCompile(`^did not find expected (node content|',' or|'-' indicator|key|<)`)
+	yamlAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+)
+
+// syntax tells of a text that is not YAML, with the parser's line put right:
+// of errors of structure it counts from 0, and of unknown anchors not at all.
+func (s *source) syntax(text []byte, err error) {
+	msg := err.Error()
+	m := yamlLine.FindStringSubmatch(msg)
 	line := 0
 	if m != nil {
 		line, _ = strconv.Atoi(m[1])
-		text = text[len(m[0]):]
+		msg = msg[len(m[0]):]
 	}
-	s.badAt(line, "", "not YAML: %s (indent by spaces, quote values that hold \": \" or \" #\")", text)
+	if yamlParser.MatchString(msg) {
+		line++
+	}
+	if m := yamlAnchor.FindStringSubmatch(msg); m != nil {
+		before, _, _ := strings.Cut(string(text), "*"+m[1])
+		line = 1 + strings.Count(before, "\n")
+	}
+	s.broken = true
+	s.badAt(max(line, 1), "", `not YAML: %s (indent by spaces; quote values that hold ": " or " #" and, within {} and [], values that begin with ":")`, msg)
 }
 
 // value sets v to what n says. The key is n's full dotted name.

@@ -12,7 +12,6 @@ func DefaultOrigin() *Origin {
 		Channels: Channels{Defaults: Channel{
 			Window:    30 * time.Second,
 			Retention: 60 * time.Second,
-			Hold:      10 * time.Second,
 		}},
 		Limits: defaultLimits(),
 		Admin:  Admin{Listen: "127.0.0.1:9180"},
@@ -29,11 +28,11 @@ func DefaultEdge() *Edge {
 		Query:  QueryHLS,
 		Fetch: Fetch{
 			DialTimeout:  2 * time.Second,
-			HeadTimeout:  10 * time.Second,
+			HeadTimeout:  30 * time.Second,
 			StallTimeout: 10 * time.Second,
 			Connections:  256,
 		},
-		Cache:   Cache{Memory: 1 * GiB, MaxObject: 256 * MiB},
+		Cache:   Cache{Memory: 1 * GiB, MaxObject: 64 * MiB},
 		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
 		Limits:  defaultLimits(),
 		Admin:   Admin{Listen: "127.0.0.1:9190"},
@@ -47,9 +46,9 @@ func defaultLimits() Limits {
 		Connections:   200_000,
 		Header:        16 * KiB,
 		HeaderTimeout: 10 * time.Second,
-		IdleTimeout:   60 * time.Second,
-		WriteStall:    20 * time.Second,
-		MinSendRate:   2 * KiB,
+		IdleTimeout:   75 * time.Second,
+		WriteStall:    15 * time.Second,
+		MinSendRate:   8 * KiB,
 	}
 }
 

@@ -12,14 +12,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Effective writes what the node goes by, as YAML: every key with its value,
-// said or default. Secrets are not in it: of key files it tells the names of
-// the keys.
+// Effective writes what the node goes by, as a config file: every key that has
+// a value, said or default. Secrets are not in it: of key files it tells the
+// names of the keys.
 func (c *Origin) Effective() []byte { return effective(c) }
 
-// Effective writes what the node goes by, as YAML: every key with its value,
-// said or default. Secrets are not in it: of key files it tells the names of
-// the keys.
+// Effective writes what the node goes by, as a config file: every key that has
+// a value, said or default. Secrets are not in it: of key files it tells the
+// names of the keys.
 func (c *Edge) Effective() []byte { return effective(c) }
 
 func effective(c any) []byte {
@@ -33,7 +33,11 @@ func effective(c any) []byte {
 func mappingOf(v reflect.Value) *yaml.Node {
 	m := &yaml.Node{Kind: yaml.MappingNode}
 	for f := range fields(v.Type()) {
-		n := nodeOf(v.FieldByIndex(f.Index))
+		value := v.FieldByIndex(f.Index)
+		if k := value.Kind(); (k == reflect.String || k == reflect.Slice) && value.Len() == 0 {
+			continue // a key that was not given and has no default
+		}
+		n := nodeOf(value)
 		n.LineComment = loaded(v, f.Tag.Get("yaml"))
 		m.Content = append(m.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: f.Tag.Get("yaml")}, n)
 	}
@@ -51,9 +55,6 @@ func nodeOf(v reflect.Value) *yaml.Node {
 	switch x := v.Interface().(type) {
 	case string:
 		n.SetString(x)
-		if x == "" {
-			n.Style = yaml.DoubleQuotedStyle
-		}
 	case time.Duration:
 		n.Value = short(x)
 	case Size:

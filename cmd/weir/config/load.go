@@ -54,6 +54,9 @@ func load(file string, into any, flags []Flag) (*source, error) {
 		}
 		s.dir = filepath.Dir(file)
 		decode(text, into, s)
+		if s.broken {
+			return nil, s.err() // what else may be wrong cannot be told
+		}
 	}
 	s.dir = ""
 	for _, f := range flags {
@@ -136,7 +139,7 @@ func Detect(file string) (string, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		s := newSource(file)
-		s.syntax(err)
+		s.syntax(text, err)
 		return "", s.err()
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {

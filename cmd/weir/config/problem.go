@@ -52,13 +52,14 @@ func (ps Problems) sort() {
 
 // A source knows where each key was said, and gathers what is wrong.
 type source struct {
-	file  string            // "" for a config made in code
-	dir   string            // what relative file names start from
-	lines map[string]int    // full key -> line it was given on
-	flags map[string]string // full key -> flag that gave it
-	root  reflect.Type      // the struct being filled, to say where a key belongs
-	bad   Problems
-	warn  Problems
+	file   string            // "" for a config made in code
+	dir    string            // what relative file names start from
+	lines  map[string]int    // full key -> line it was given on
+	flags  map[string]string // full key -> flag that gave it
+	root   reflect.Type      // the struct being filled, to say where a key belongs
+	bad    Problems
+	broken bool // the text is no YAML, so that what it says is unknown
+	warn   Problems
 }
 
 func newSource(file string) *source {
@@ -77,6 +78,9 @@ func (s *source) problem(key, format string, args ...any) Problem {
 			p.Line = line
 			return p
 		}
+	}
+	if s.file != "" {
+		p.Line = 1 // a key that is missing is missing from the top
 	}
 	return p
 }

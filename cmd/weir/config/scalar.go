@@ -16,15 +16,21 @@ func (s *source) set(v reflect.Value, text string, tag reflect.StructTag) error 
 		if err != nil {
 			return err
 		}
+		if err := bounded(d, tag, parseDuration, short); err != nil {
+			return err
+		}
 		v.SetInt(int64(d))
-		return bounded(d, tag, parseDuration, time.Duration.String)
+		return nil
 	case t == sizeType:
 		n, err := ParseSize(text)
 		if err != nil {
 			return err
 		}
+		if err := bounded(n, tag, ParseSize, Size.String); err != nil {
+			return err
+		}
 		v.SetInt(int64(n))
-		return bounded(n, tag, ParseSize, Size.String)
+		return nil
 	case t == prefixType:
 		p, err := parsePrefix(text)
 		if err != nil {
@@ -37,8 +43,11 @@ func (s *source) set(v reflect.Value, text string, tag reflect.StructTag) error 
 		if err != nil {
 			return err
 		}
+		if err := bounded(n, tag, parseInt, strconv.Itoa); err != nil {
+			return err
+		}
 		v.SetInt(int64(n))
-		return bounded(n, tag, parseInt, strconv.Itoa)
+		return nil
 	case t.Kind() == reflect.Bool:
 		if text != "true" && text != "false" {
 			return errorf("%q is neither true nor false", text)
