@@ -17,7 +17,7 @@ EXPOSE 8080 8081 8090 8091 7946 7946/udp 9180 9190
 ENTRYPOINT ["weir"]
 
 FROM base AS local
-COPY --chmod=0755 bin/weir /usr/local/bin/weir
+COPY bin/weir /usr/local/bin/weir
 
 FROM node:22-bookworm-slim AS player
 WORKDIR /player

@@ -7,6 +7,7 @@ SHELL       := bash
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 ARGS     ?=
+export PATH := $(PATH):$(CURDIR)/bin/debian/usr/bin
 PKGS      = $$(go list ./... | grep -v -e '/bench/e2e$$' -e '/bench/sim$$')
 GOFILES   = $$(find . -name '*.go' -not -path './.git/*' -not -path '*/node_modules/*')
 
