@@ -21,6 +21,9 @@ const (
 // specification, numbers their full width and there are no fractions of
 // seconds. Only a wrong day of the week is let pass.
 func ParseHTTPDate(s string) (time.Time, bool) {
+	if len(s) < len("Sun Nov  6 08:49:37 1994") {
+		return time.Time{}, false // as most often: there is none
+	}
 	for _, layout := range [...]string{http.TimeFormat, rfc850, asctime} {
 		t, err := time.Parse(layout, s)
 		if err != nil {
