@@ -1,0 +1,314 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"weir/internal/web"
+)
+
+// An answer is what upstream said to a fill.
+type answer struct {
+	resp            *web.Response
+	asked, received time.Time
+	may             web.Freshness
+	vary            []string
+}
+
+// run asks upstream, settles what the answer means for those who wait, and
+// takes the body in.
+func (f *flight) run() error {
+	a, err := f.fetch(f.prior())
+	if err != nil {
+		return err
+	}
+	switch status := a.resp.Status; {
+	case status == http.StatusNotModified:
+		return f.refresh(a)
+	case f.solo:
+		return f.handOver(a, landing{})
+	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
+		return f.upstreamFailed(a)
+	case a.may.Why == web.WhyAuthorization:
+		// The answer is for one who identified himself. The others may still
+		// have one in common (RFC 9111 section 3.5).
+		return f.handOver(a, landing{fate: func(w *waiter) fate {
+			if w.q.Header.Has("Authorization") {
+				return asksAlone
+			}
+			return asksAgain
+		}})
+	case !a.may.Store:
+		return f.handOver(a, landing{pass: true, fate: alone})
+	}
+	return f.share(a, landing{shared: !a.may.NoCache, fate: f.whoMayShare(a)})
+}
+
+func alone(*waiter) fate { return asksAlone }
+
+// prior returns the stale object to be revalidated, if a fill can do that.
+func (f *flight) prior() *Object {
+	if f.stale == nil || !f.stale.stored.hasValidator() {
+		return nil
+	}
+	return &f.stale.stored
+}
+
+// fetch runs the fill, and again without prior if the 304 it got is none for
+// prior.
+func (f *flight) fetch(prior *Object) (answer, error) {
+	a := answer{asked: time.Now()}
+	var err error
+	a.resp, err = f.fill(f.ctx, prior)
+	a.received = time.Now()
+	f.progressed()
+	switch {
+	case err != nil && f.ctx.Err() != nil:
+		return a, context.Cause(f.ctx)
+	case err != nil:
+		return a, err
+	case a.resp == nil:
+		return a, errUnfinished
+	}
+	if a.resp.Body == nil {
+		a.resp.Body = web.Bytes(nil)
+	}
+	if a.resp.Status == http.StatusNotModified {
+		if prior != nil && stillGood(prior, a.resp) {
+			return a, nil
+		}
+		a.resp.Close()
+		if prior == nil {
+			return a, &web.Error{Status: http.StatusBadGateway, Reason: "upstream_bad",
+				Err: fmt.Errorf("fill %s: upstream answered 304 to a request without a condition", f.q.Key)}
+		}
+		return f.fetch(nil)
+	}
+	a.judge(f.q.Header)
+	return a, nil
+}
+
+// judge finds out what may be done with the answer. Of the request only
+// Authorization counts: directives of viewers do not govern a cache that many
+// share, and the method of a fill is GET.
+func (a *answer) judge(h *web.Header) {
+	req := web.Request{Method: http.MethodGet}
+	if h.Has("Authorization") {
+		req.Header = web.NewHeader("Authorization", h.Get("Authorization"))
+	}
+	a.may = web.Judge(&req, a.resp, a.asked, a.received)
+	head := a.resp.Flatten()
+	var ok bool
+	if a.vary, ok = varyNames(&head); !ok && a.may.Store {
+		a.may.Store, a.may.Why = false, web.WhyVaryAny
+	}
+}
+
+// whoMayShare returns the fate of those who did not start the flight. "When
+// the response is not usable for them they are forwarded" (RFC 9111 section
+// 4): those whose request differs where the answer depends on it ask again,
+// each kind together. An answer that must be validated before each use sends
+// the others into one validation for all of them.
+func (f *flight) whoMayShare(a answer) func(*waiter) fate {
+	if !a.may.NoCache && len(a.vary) == 0 {
+		return nil
+	}
+	mine := appendVariant(nil, a.vary, f.q.Header)
+	var buf []byte
+	return func(w *waiter) fate {
+		if buf = appendVariant(buf[:0], a.vary, w.q.Header); !bytes.Equal(buf, mine) {
+			return asksAgain
+		}
+		if a.may.NoCache && !w.validated {
+			w.validated = true
+			return asksAgain
+		}
+		return gets
+	}
+}
+
+// upstreamFailed deals with an answer that says that upstream is in trouble.
+// Those who wait get it, nobody else does, and who asks right after gets our
+// own error with the same status.
+func (f *flight) upstreamFailed(a answer) error {
+	status := a.resp.Status
+	err := &web.Error{Status: status, Reason: "upstream_status", RetryAfter: time.Second,
+		Err: fmt.Errorf("fill %s: %w: %d", f.q.Key, errUpstreamStatus, status)}
+	if n, e := strconv.Atoi(a.resp.Get("Retry-After")); e == nil && n > 0 {
+		err.RetryAfter = time.Duration(min(n, 3600)) * time.Second
+	}
+	if f.stale != nil && f.stale.stored.staleFor(a.received, f.stale.stored.ifError) {
+		a.resp.Close()
+		return err
+	}
+	f.c.metrics.fillFailed(err)
+	a.may.Lifetime, a.may.StaleIfError, a.may.StaleWhileRevalidate = 0, 0, 0
+	if why := a.may.Why; why == "" || why == web.WhyStatus {
+		return f.share(a, landing{remember: err})
+	}
+	return f.handOver(a, landing{err: err, remember: err})
+}
+
+// handOver gives the answer as it is to the one who started the flight, and
+// settles the others by o.
+func (f *flight) handOver(a answer, o landing) error {
+	if f.solo && a.may.Store {
+		f.s.mu.Lock()
+		delete(f.s.passing, f.c.hash(f.q.Key)) // it could have been shared: the next ones try again
+		f.s.mu.Unlock()
+	}
+	f.handed = true
+	o.lead, o.how, o.joined = &Object{head: newHead(a), raw: passBody(a.resp.Body, f.cancel), key: f.q.Key}, Pass, Joined
+	if !f.settle(o) {
+		o.lead.Release()
+		return errSettled
+	}
+	return nil
+}
+
+// share gives the answer to all who may have it, keeps it if that is worth its
+// bytes, and takes its body in.
+func (f *flight) share(a answer, o landing) error {
+	size := a.resp.Body.Len()
+	if size > f.c.opts.MaxObject {
+		f.c.metrics.rejected[tooLarge].Inc()
+		o.pass, o.fate = true, alone
+		return f.handOver(a, o)
+	}
+	in, err := f.newIntake(size)
+	if err != nil {
+		f.c.metrics.rejected[noRoom].Inc()
+		o.fate = alone
+		return f.handOver(a, o)
+	}
+	defer a.resp.Close()
+	f.taking.Store(in)
+	// What is all there already is taken in before anybody is told: nobody
+	// has to be woken twice.
+	whole := size >= 0 && size <= smallBody && isThere(a.resp.Body)
+	if whole {
+		if err := in.take(f.ctx, a.resp.Body); err != nil {
+			return f.cutOff(err)
+		}
+	}
+	k := f.newKept(a, in.blob)
+	o.object, o.how, o.joined, o.vary = &k.filled, Miss, Joined, a.vary
+	if len(a.may.Strip) > 0 {
+		o.lead = &Object{head: newHead(a, "Age"), body: in.blob, filled: true, key: f.q.Key}
+	}
+	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserve(k.overhead) {
+		o.keep = k
+	}
+	if !f.settle(o) {
+		f.drop(o.keep)
+		return errSettled
+	}
+	if whole {
+		return nil
+	}
+	if err := in.take(f.ctx, a.resp.Body); err != nil {
+		return f.cutOff(err)
+	}
+	f.landed(in.blob)
+	return nil
+}
+
+// smallBody is the largest body that is taken in before its head is told.
+const smallBody = 64 << 10
+
+// isThere reports whether a body has all its bytes in one piece.
+func isThere(b web.Body) bool {
+	if _, ok := b.(web.Drainer); ok {
+		return false
+	}
+	p, st := b.View(0)
+	return st == web.Complete && int64(len(p)) == b.Len()
+}
+
+// landed adds a body that is whole to what its tier holds.
+func (f *flight) landed(b *blob) {
+	f.s.mu.Lock()
+	whole := f.s.holding(f.q.Key, b)
+	f.s.mu.Unlock()
+	for _, k := range whole {
+		f.c.tiers.landed(k)
+	}
+}
+
+// headBytes is about what an object takes beside the bytes of its body and
+// header, the index included.
+const headBytes = 1 << 10
+
+// newKept returns the object that the answer a with the bytes b makes.
+func (f *flight) newKept(a answer, b *blob) *kept {
+	d := newHead(a, append(a.may.Strip, "Age")...)
+	return &kept{
+		stored:   Object{head: d, body: b, key: f.q.Key},
+		filled:   Object{head: d, body: b, key: f.q.Key, filled: true},
+		id:       f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}),
+		overhead: int64(headBytes + len(f.q.Key) + d.header.Bytes() + 16*d.header.Len()),
+	}
+}
+
+// drop gives back what was charged for an object that was not published.
+func (f *flight) drop(k *kept) {
+	if k != nil {
+		f.c.budget.give(k.overhead)
+	}
+}
+
+// cutOff returns why a body did not come in whole. What was too much for us
+// once is passed through when it is asked for again.
+func (f *flight) cutOff(err error) error {
+	if f.ctx.Err() != nil {
+		err = context.Cause(f.ctx)
+	}
+	large, full := errors.Is(err, ErrTooLarge), errors.Is(err, ErrNoRoom)
+	switch {
+	case large:
+		f.c.metrics.rejected[tooLarge].Inc()
+	case full:
+		f.c.metrics.rejected[noRoom].Inc()
+	}
+	if large || full {
+		f.s.mu.Lock()
+		f.s.pass(f.c.hash(f.q.Key), time.Now())
+		f.s.mu.Unlock()
+	}
+	return &web.Error{Status: http.StatusBadGateway, Reason: "upstream_cut",
+		Err: fmt.Errorf("fill %s: %w: %w", f.q.Key, errCut, err)}
+}
+
+// refresh settles a 304: what is kept gets a new head and a new life (RFC 9111
+// section 4.3.4), and keeps its body.
+func (f *flight) refresh(a answer) error {
+	defer a.resp.Close()
+	old := &f.stale.stored
+	a.resp = &web.Response{Status: old.status, Header: merged(&old.header, a), Body: a.resp.Body}
+	a.judge(f.q.Header)
+	k := f.newKept(a, old.body)
+	o := landing{object: &k.filled, how: Revalidated, joined: Joined, vary: a.vary}
+	switch {
+	case !a.may.Store:
+		o.lead, o.object, o.pass, o.fate = o.object, nil, true, alone
+		f.c.discard(f.stale)
+	default:
+		o.fate, o.shared = f.whoMayShare(a), !a.may.NoCache
+		if old.body.State() != web.Aborted && f.c.reserve(k.overhead) {
+			o.keep = k
+		}
+	}
+	if !f.settle(o) {
+		f.drop(o.keep)
+		return errSettled
+	}
+	if old.body.State() == web.Aborted {
+		f.takeBack(old.body) // it was cut off while its head was made new
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package cache
+
+import "sync/atomic"
+
+// A budget counts the bytes that bodies and heads take. It never shows less
+// than there is: bytes are taken before memory is, and given back after.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// take charges n bytes, unless that would exceed the limit.
+func (b *budget) take(n int64) bool {
+	for {
+		used := b.used.Load()
+		if used+n > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+func (b *budget) give(n int64) { b.used.Add(-n) }
+
+// reserve charges n bytes, and evicts until they fit. It returns false if they
+// do not although nothing is left that could go: the rest is in the air or
+// being read.
+func (c *Cache) reserve(n int64) bool {
+	if n > c.budget.limit {
+		return false
+	}
+	for !c.budget.take(n) {
+		k, from := c.tiers.victim()
+		if k == nil {
+			return false
+		}
+		c.metrics.evicted(from)
+		c.forget(k, from)
+	}
+	return true
+}

@@ -1,0 +1,169 @@
+package cache
+
+import "time"
+
+// A landing is what comes of a flight for those who waited for it.
+type landing struct {
+	object *Object // for all who may have it
+	lead   *Object // for who started the flight, instead of object; nil: the same
+	err    error   // for those who get no object
+
+	how    Outcome // of who started it
+	joined Outcome // of the others
+
+	keep     *kept                // to be published at the same moment
+	vary     []string             // the request fields that the answer depends on
+	shared   bool                 // it also serves those who wait for the twin flight
+	remember error                // the failure, for those who ask right after
+	pass     bool                 // answers for this key cannot be shared: remember that
+	fate     func(w *waiter) fate // of those who did not start it; nil: all get the answer
+}
+
+// A fate is what becomes of one who waited.
+type fate uint8
+
+const (
+	gets      fate = iota // gets the answer
+	asksAgain             // was not meant: asks again, together with others of its kind
+	asksAlone             // cannot share: asks for itself
+)
+
+// settle ends the waiting: in one step under the shard's lock the flight stops
+// being joinable, its answer can be found, and it is decided who gets it. Then
+// all are told. False means that this had happened before, and that o was not
+// used.
+func (f *flight) settle(o landing) bool {
+	c, s := f.c, f.s
+	s.mu.Lock()
+	if f.settled {
+		s.mu.Unlock()
+		return false
+	}
+	f.unlist()
+	displaced := f.publish(o)
+	leader := f.leader
+	told, released := part(f, o, f.waiters)
+	f.waiters, f.leader = nil, nil
+	if o.shared {
+		more, again := f.overtake(o)
+		told, released = append(told, more...), append(released, again...)
+	}
+	s.mu.Unlock()
+
+	for _, k := range displaced {
+		c.discard(k)
+	}
+	f.tell(o, leader, told)
+	for _, w := range released {
+		c.ask(w)
+	}
+	return true
+}
+
+// unlist takes the flight out of the way of who asks from now on. The caller
+// holds s.mu.
+func (f *flight) unlist() {
+	f.settled = true
+	if f.s.flights[f.fk] == f {
+		delete(f.s.flights, f.fk)
+	}
+}
+
+// publish puts what o keeps into the store and remembers what it teaches. It
+// returns what is to be discarded for it. The caller holds s.mu.
+func (f *flight) publish(o landing) (displaced []*kept) {
+	now := time.Now()
+	if o.remember != nil && !f.solo {
+		f.s.remember(f.c.flightHash(f.fk), o.remember, now)
+	}
+	if o.pass && !f.solo {
+		f.s.pass(f.c.hash(f.q.Key), now)
+	}
+	if k := o.keep; k != nil {
+		k.stored.body.ref() // the store's
+		displaced = f.s.put(k, o.vary, f.q.Header)
+		f.c.tiers.add(k)
+	}
+	return displaced
+}
+
+// part decides what becomes of each of those who wait for f. The caller holds
+// s.mu.
+func part(f *flight, o landing, waiting []*waiter) (told, released []*waiter) {
+	told = make([]*waiter, 0, len(waiting))
+	for _, w := range waiting {
+		what := gets
+		if w != f.leader && o.fate != nil {
+			what = o.fate(w)
+		}
+		w.f = nil
+		if what == gets {
+			w.settled = true
+			told = append(told, w)
+			continue
+		}
+		w.released++
+		w.vary = union(w.vary, o.vary)
+		w.alone = what == asksAlone || w.released > maxReleases
+		released = append(released, w)
+	}
+	f.c.waiters.Add(-int64(len(waiting)))
+	return told, released
+}
+
+// overtake serves those who wait for the flight with the same question that
+// differs only in NoPeer: the first to land serves both. If nobody is left to
+// wait for that flight it ends. The caller holds s.mu.
+func (f *flight) overtake(o landing) (told, released []*waiter) {
+	fk := f.fk
+	fk.noPeer = !fk.noPeer
+	twin := f.s.flights[fk]
+	if twin == nil {
+		return nil, nil
+	}
+	twin.leader = nil // it is not the one whose fill this was
+	told, released = part(twin, o, twin.waiters)
+	twin.waiters = nil
+	twin.unlist()
+	twin.cancel(errOvertaken)
+	return told, released
+}
+
+// tell calls back who gets an answer.
+func (f *flight) tell(o landing, leader *waiter, told []*waiter) {
+	lead := o.lead
+	if lead == nil {
+		lead = o.object
+	}
+	hold(lead, 1)
+	if o.object != nil {
+		hold(o.object, len(told))
+	}
+	for _, w := range told {
+		got, how, err := o.object, o.joined, o.err
+		if w == leader {
+			got, how = lead, o.how
+		}
+		if got != nil {
+			err = nil
+		}
+		f.c.metrics.count(w.q.Class, how)
+		w.done(got, how, err)
+		if w == leader && lead != nil {
+			lead = nil
+			if o.object != nil {
+				o.object.Release() // it had been counted among the others
+			}
+		}
+	}
+	if lead != nil {
+		lead.Release() // who started the flight has left
+	}
+}
+
+// hold takes n references on an object for those who are about to get it.
+func hold(o *Object, n int) {
+	if o != nil && o.body != nil && n > 0 {
+		o.body.refN(n)
+	}
+}
