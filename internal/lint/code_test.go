@@ -71,7 +71,7 @@ func noInit(t *tree) (out []string) {
 // skips lists the files that may skip a test, each with what the machine lacks.
 // A skip anywhere else hides a test.
 var skips = map[string]string{
-	"bench/e2e/compose_test.go": "no container engine, or one that cannot run a container",
+	"bench/e2e/compose_engine_test.go": "no container engine, or one that cannot run a container",
 }
 
 func noSilentSkips(t *tree) (out []string) {

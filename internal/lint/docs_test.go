@@ -115,7 +115,7 @@ func changelog(t *tree) (out []string) {
 // strangers are words that mean something on one machine only. They are put
 // together here so that this file does not find itself.
 var strangers = regexp.MustCompile(strings.Join([]string{
-	"/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", `\bsha` + "red/(DESIGN|STYLE|facts)", `\bfac` + "ts/",
+	"/wo" + "rk/", "/ho" + "me/", `\bsha` + "red/(DESIGN|STYLE|facts)", `\bfac` + "ts/",
 	"CONTR" + "ACT.md", "registry\\.np" + "mjs", "proxy\\.gol" + "ang", "\"reso" + "lved\":",
 }, "|"))
 
