@@ -1,0 +1,244 @@
+// Package edge admits viewers and answers them from cache, peer or origin.
+//
+// It promises that a viewer's token is checked before anything else happens
+// and never leaves the node: it is in no key, in no request to another
+// machine and in no log. What upstream is asked is the same whoever asks, so
+// that of all viewers of an object one asks for all. An edge waits for at most
+// one other edge, and never for one that may be waiting for it.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/cache"
+	"weir/internal/web"
+	"weir/token"
+)
+
+// An Origin is an upstream that knows every object.
+type Origin struct {
+	Name    string // for logs and marks; must be its own
+	Handler web.Handler
+}
+
+// A Peer is another edge that can be asked.
+type Peer = interface {
+	web.Handler
+	Name() string
+}
+
+// Peers are the other edges of the cluster. It is implemented by edge/cluster.
+type Peers interface {
+	// Owner returns the live edge that asks the origins for key on behalf of
+	// all, which proves by itself who asks it. Self, or a nil peer, means this
+	// edge.
+	Owner(key string) (peer Peer, self bool)
+	// Failed says that the named peer could not be reached just now, so that
+	// Owner passes over it for a while.
+	Failed(name string)
+	// Verify says whether req was sent by a member of the cluster.
+	Verify(req *web.Request) error
+}
+
+// Options configures an [Edge]. The zero value of a field is its default.
+type Options struct {
+	// Node names this edge in Cache-Status and CDN-Loop, Cluster the service
+	// it belongs to, "weir" by default: a request that passed the same Node of
+	// the same Cluster before is refused. Both are letters, digits, ".", "_"
+	// and "-".
+	Node, Cluster string
+
+	Cache   *cache.Cache
+	Origins func() []Origin // those to ask now, the preferred first; read at each fill
+	Peers   Peers           // nil: alone
+	Tokens  *token.Source   // nil or without a Verifier: everybody is served
+
+	// QueryAll keys on the whole query and forwards it, as a general reverse
+	// proxy does. Otherwise the path and the _HLS_* directives are all that
+	// counts, and of the request's header only whether it accepts gzip.
+	QueryAll bool
+
+	// CORSOrigins are the web origins, as "https://example.org", that may read
+	// answers with credentials. Empty: any may, without.
+	CORSOrigins []string
+
+	// HideCacheStatus leaves Cache-Status away, which tells strangers what is
+	// kept here.
+	HideCacheStatus bool
+
+	// How long to wait for the head of an answer: of a peer (HopTimeout, 2 s),
+	// of an origin (OriginTimeout, 10 s), and of either where the request is
+	// one that an origin holds until there is something to tell (BlockTimeout,
+	// 25 s; it should be less than the cache's FillTimeout).
+	HopTimeout, OriginTimeout, BlockTimeout time.Duration
+
+	Log        *slog.Logger          // nil: discard
+	Registerer prometheus.Registerer // nil: metrics are kept but not registered
+}
+
+// An Edge answers viewers. It is a [web.Handler] and a [web.Quick].
+type Edge struct {
+	opts    Options
+	cache   *cache.Cache
+	cors    cors
+	status  cacheStatus
+	loop    loop
+	origins origins
+	log     *slog.Logger
+	quiet   throttle
+	metrics *metrics
+}
+
+// New returns an Edge.
+func New(o Options) (*Edge, error) {
+	if o.Cluster == "" {
+		o.Cluster = "weir"
+	}
+	if o.Cache == nil || o.Origins == nil {
+		return nil, errors.New("edge: Cache and Origins must be given")
+	}
+	if !plainName(o.Node) || !plainName(o.Cluster) {
+		return nil, fmt.Errorf("edge: Node %q and Cluster %q must be 1 to 64 letters, digits, '.', '_' or '-'", o.Node, o.Cluster)
+	}
+	for d, def := range map[*time.Duration]time.Duration{
+		&o.HopTimeout: 2 * time.Second, &o.OriginTimeout: 10 * time.Second, &o.BlockTimeout: 25 * time.Second,
+	} {
+		if *d == 0 {
+			*d = def
+		}
+		if *d < 0 {
+			return nil, errors.New("edge: timeouts must not be negative")
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Edge{opts: o, cache: o.Cache, log: o.Log}
+	var err error
+	if e.cors, err = newCORS(o.CORSOrigins); err != nil {
+		return nil, err
+	}
+	e.status = newCacheStatus(o.Node, o.HideCacheStatus)
+	e.loop = loop{cluster: o.Cluster, node: o.Node}
+	e.origins.list = o.Origins
+	e.metrics = newMetrics(e, o.Registerer)
+	return e, nil
+}
+
+func plainName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 64
+}
+
+// OriginsUp returns how many origins are not known to fail, of how many.
+func (e *Edge) OriginsUp() (up, all int) { return e.origins.up(time.Now()) }
+
+// Serve implements [web.Handler] for viewers. Refusals and failures are
+// answers like any other, with the fields that let a player read them; the
+// error is that of ctx alone.
+func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, error) {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		return e.preflight(req), nil
+	default:
+		return e.refuse(req, cache.Other, errMethod), nil
+	}
+	q, err := e.question(req)
+	if err != nil {
+		return e.refuse(req, q.class, err), nil
+	}
+	t, err := e.admit(&q)
+	if err != nil {
+		return e.refuse(req, q.class, err), nil
+	}
+	if o, ok := e.cache.Lookup(q.lookup()); ok {
+		return e.answer(ctx, req, &q, o, lookedUp(o), "")
+	}
+	return e.ask(ctx, req, q, t)
+}
+
+// TryServe implements [web.Quick]: it answers what lies in the cache, fresh.
+func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return nil, false
+	}
+	q, err := e.question(req)
+	if err != nil || q.personal {
+		return nil, false
+	}
+	o, ok := e.cache.Lookup(q.lookup())
+	if !ok {
+		return nil, false
+	}
+	if _, err := e.admit(&q); err != nil {
+		o.Release()
+		return e.refuse(req, q.class, err), true
+	}
+	resp, _ := e.answer(context.Background(), req, &q, o, lookedUp(o), "")
+	return resp, true
+}
+
+// ask is what Serve does when the answer is not at hand.
+func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) (*web.Response, error) {
+	cq := q.lookup()
+	cq.NoPeer = e.owns(q.key)
+	f := &fill{e: e, q: q, noPeer: cq.NoPeer}
+	o, how, err := e.cache.Get(ctx, cq, f.run)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return e.fail(req, &q, err), nil
+	}
+	// The wait may have been long: whoever was admitted before it may not be any more.
+	if err := e.readmit(t, &q); err != nil {
+		o.Release()
+		return e.refuse(req, q.class, err), nil
+	}
+	return e.answer(ctx, req, &q, o, how, f.from())
+}
+
+// lookedUp names what Lookup found: an object that still arrives is one that
+// this viewer joins.
+func lookedUp(o *cache.Object) cache.Outcome {
+	if o.Filling() {
+		return cache.Joined
+	}
+	return cache.Hit
+}
+
+// answer makes a viewer's answer of an object, which it releases.
+func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cache.Object, how cache.Outcome, from string) (*web.Response, error) {
+	now := time.Now()
+	ttl, kept := o.TTL(now), !o.Passed()
+	resp := o.Response(now)
+	o.Release()
+	if q.personal {
+		if err := personalise(ctx, resp, token.QueryName+"="+q.token); err != nil {
+			resp.Close()
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return e.fail(req, q, err), nil
+		}
+	}
+	resp = web.Select(req, resp)
+	resp.Header.Grow(4)
+	e.status.add(resp, how, kept, ttl, from)
+	e.cors.add(req, resp)
+	e.metrics.count(q.class, outcomeOf(how), resp.Status)
+	return resp, nil
+}

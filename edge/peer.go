@@ -1,0 +1,87 @@
+package edge
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"weir/cache"
+	"weir/internal/web"
+)
+
+// Fields between edges. An answer without nodeField comes from something that
+// is no edge; one with refusedField says nothing of the object.
+const (
+	nodeField    = "Weir-Node"
+	refusedField = "Weir-Refused"
+)
+
+// PeerHandler returns what other edges ask. It wants a proof of membership
+// and no token: the asking edge has admitted its viewers. It asks the origins
+// only, never a peer, so that two edges which disagree about the owner of a
+// key cannot wait for each other.
+func (e *Edge) PeerHandler() web.Handler { return web.HandlerFunc(e.servePeer) }
+
+func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, error) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return e.refusePeer(errMethod), nil
+	}
+	if e.opts.Peers == nil {
+		return e.refusePeer(errAlone), nil
+	}
+	if err := e.opts.Peers.Verify(req); err != nil {
+		return e.refusePeer(err), nil
+	}
+	q := question{class: classOf(req.Path), path: req.Path}
+	if err := e.complete(&q, req, req.Query); err != nil {
+		return e.refusePeer(err), nil
+	}
+	cq := q.lookup()
+	cq.NoPeer = true
+	o, found := e.cache.Lookup(cq)
+	var how cache.Outcome
+	from := ""
+	if found {
+		how = lookedUp(o)
+	} else {
+		f := &fill{e: e, q: q, noPeer: true}
+		var err error
+		o, how, err = e.cache.Get(ctx, cq, f.run)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			e.metrics.peers.WithLabelValues(failed.String()).Inc()
+			resp := web.ErrorResponse(statusError(err))
+			resp.Header.Add(nodeField, e.opts.Node)
+			return resp, nil
+		}
+		from = f.from()
+	}
+	now := time.Now()
+	ttl, kept := o.TTL(now), !o.Passed()
+	resp := web.Select(req, o.Response(now))
+	o.Release()
+	e.status.add(resp, how, kept, ttl, from)
+	resp.Header.Add(nodeField, e.opts.Node)
+	e.metrics.peers.WithLabelValues(how.String()).Inc()
+	return resp, nil
+}
+
+var errAlone = &web.Error{Status: http.StatusForbidden, Reason: reasonPeer, Err: errNotPeer}
+
+// refusePeer answers a request that says nothing of an object.
+func (e *Edge) refusePeer(err error) *web.Response {
+	resp := web.ErrorResponse(err)
+	reason := web.ReasonOf(err)
+	if reason == "" {
+		reason = reasonPeer
+	}
+	resp.Header.Add(nodeField, e.opts.Node)
+	resp.Header.Add(refusedField, reason)
+	if ok, before := e.quiet.allow(reason); ok {
+		e.log.Warn("peer refused", "reason", reason, "err", err, "not_logged_before", before)
+	}
+	e.metrics.peers.WithLabelValues(refused.String()).Inc()
+	return resp
+}
