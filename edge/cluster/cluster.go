@@ -1,12 +1,25 @@
 // Package cluster knows which edges live, and which of them owns a key.
 //
-// It promises an answer at once: owners are computed from an immutable
-// snapshot of the members, never by asking anybody.
+// It promises an answer at once: an owner is computed from an immutable
+// snapshot of the members, never by asking anybody. Gossip (memberlist, which
+// no other package sees) brings members in and out within seconds; what
+// requests find out takes a dead one out at once; and a network that was cut
+// becomes whole again by itself, because seeds and lost members are looked for
+// all the time. Nodes may disagree for a while about who owns what: that costs
+// requests to the origin, never a wrong answer.
 package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/web"
@@ -15,57 +28,335 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Transport is what gossip travels over: sockets by default, a [Network] in
+// tests and simulations.
+type Transport = memberlist.NodeAwareTransport
+
+// Options say who this node is and where it finds the others.
 type Options struct {
-	Name        string
-	Bind        string
-	Advertise   string
-	PeerAddr    string
-	Join        []string
-	Label       string
-	Secret      []byte
-	Zone        string
-	Weight      int
-	Dial        func(name, addr string) web.Handler
-	RejoinEvery time.Duration
-	Transport   memberlist.NodeAwareTransport
-	OnChange    func()
-	Log         *slog.Logger
+	Name      string   // unique in the cluster: 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-'
+	Bind      string   // gossip listens here, TCP and UDP: "ip:port", ":port"; port 0 takes a free one
+	Advertise string   // where others reach gossip, "host:port"; "": Bind, or a private address of this machine
+	PeerAddr  string   // where others reach the peer listener, "host:port"; ":port": at the address gossip comes from
+	Join      []string // seeds, "host:port"; names are looked up at each attempt. Empty: this node waits to be joined
+	Label     string   // keeps clusters that share a network and a secret apart; at most 64 bytes
+	Zone      string   // keys are owned within a zone; "" is one as well
+	Weight    int      // share of keys relative to others, 1 to 1000; 0: 10
+
+	// Secret authenticates and encrypts gossip and authenticates requests to
+	// peers: at least 16 bytes, the same on all nodes. Without one Bind must
+	// be a loopback address.
+	Secret []byte
+
+	// Dial makes the Handler that reaches a peer. It is called once for each
+	// name and address, when it is first needed, and must not block; what it
+	// returns is closed, if it has a Close, a minute after the peer has gone.
+	Dial func(name, addr string) web.Handler
+
+	RejoinEvery time.Duration // how often seeds and lost members are looked for, give or take a fifth. 0: 5 s
+	Transport   Transport     // nil: sockets on Bind
+	OnChange    func(Event)   // told of each change, one at a time, in order; it may take its time
+	Log         *slog.Logger  // nil: discard
 	Registerer  prometheus.Registerer
 }
 
-type Cluster struct{}
+const (
+	defaultWeight  = 10
+	defaultRejoin  = 5 * time.Second
+	minSecret      = 16
+	deadReclaim    = 30 * time.Second // after this a node may come back under its name with another address
+	streamTimeout  = 3 * time.Second  // for one exchange of state over TCP
+	maxEvents      = 256              // changes waiting to be logged
+	retirePeersAge = time.Minute
+)
 
-func New(opts Options) (*Cluster, error)             { return &Cluster{}, nil }
-func (c *Cluster) Run(ctx context.Context) error     { <-ctx.Done(); return nil }
-func (c *Cluster) Leave(timeout time.Duration) error { return nil }
-func (c *Cluster) Drain(timeout time.Duration) error { return nil }
-func (c *Cluster) Close() error                      { return nil }
-func (c *Cluster) Addr() string                      { return "" }
-func (c *Cluster) Owner(key string) (Peer, bool)     { return nil, true }
-func (c *Cluster) Owners(key string, n int) []Owner  { return nil }
-func (c *Cluster) Alive() int                        { return 1 }
-func (c *Cluster) Failed(name string)                {}
-func (c *Cluster) Succeeded(name string)             {}
-func (c *Cluster) Members() []Member                 { return nil }
-func (c *Cluster) Sign(req *web.Request)             {}
-func (c *Cluster) Verify(req *web.Request) error     { return nil }
+// A Cluster is this node's membership. Before Run and after Leave it is a
+// cluster of one or of none; its methods may be used by any number of
+// goroutines at any time.
+type Cluster struct {
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	gossip  []byte // key of gossip; nil: no secret
+	peerKey []byte // key of Weir-Peer proofs; nil: no secret
+	nonces  *nonces
 
-// Peer is another edge that can be asked. It is an alias, so that package edge
-// can declare the same interface without importing this package.
-type Peer = interface {
-	web.Handler
-	Name() string
+	view     atomic.Pointer[view]
+	draining atomic.Bool
+	up       chan struct{} // closed once gossip listens
+	done     chan struct{} // closed once Run has ended
+	events   chan Event
+	dropped  atomic.Int64 // events not told because events was full
+
+	mu      sync.Mutex // guards members, lost, peers, retired, cancel and closed
+	members map[string]*member
+	lost    map[string]lostPeer
+	peers   map[string]*peer
+	retired []*peer // replaced at another address, not yet closed
+	cancel  context.CancelFunc
+	closed  bool
+
+	life sync.Mutex             // guards ml and left; held while leaving, so that nobody shuts ml down meanwhile
+	ml   *memberlist.Memberlist // nil: gossip does not run
+	left bool
 }
 
-type Owner struct {
-	Name string
-	Self bool
-	Peer Peer
+// New checks the options and returns a Cluster of this node alone. Nothing
+// runs and nothing listens before Run.
+func New(opts Options) (*Cluster, error) {
+	if opts.Weight == 0 {
+		opts.Weight = defaultWeight
+	}
+	if opts.RejoinEvery == 0 {
+		opts.RejoinEvery = defaultRejoin
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := opts.check(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	opts.Join = slices.Clone(opts.Join)
+	c := &Cluster{
+		opts:    opts,
+		log:     opts.Log,
+		nonces:  newNonces(maxNonces),
+		up:      make(chan struct{}),
+		done:    make(chan struct{}),
+		events:  make(chan Event, maxEvents),
+		members: map[string]*member{},
+		lost:    map[string]lostPeer{},
+		peers:   map[string]*peer{},
+	}
+	if opts.Secret != nil {
+		var err error
+		if c.gossip, err = derive(opts.Secret, opts.Label, "gossip"); err != nil {
+			return nil, fmt.Errorf("cluster: %w", err)
+		}
+		if c.peerKey, err = derive(opts.Secret, opts.Label, "peer"); err != nil {
+			return nil, fmt.Errorf("cluster: %w", err)
+		}
+	}
+	self := &member{name: opts.Name, gossip: opts.Bind, meta: c.meta(), self: true, point: pointOf(opts.Name)}
+	c.members[opts.Name] = self
+	c.view.Store(newView(opts.Zone, c.members))
+	c.metrics = newMetrics(opts.Registerer, c)
+	return c, nil
 }
 
-type Member struct {
-	Name, Addr, PeerAddr, Zone, State string
-	Weight                            int
-	Draining                          bool
-	Share                             float64
+func (o *Options) check() error {
+	if err := checkName(o.Name); err != nil {
+		return err
+	}
+	if err := checkZone(o.Zone); err != nil {
+		return err
+	}
+	if o.Weight < 1 || o.Weight > maxWeight {
+		return fmt.Errorf("weight %d: want 1 to %d", o.Weight, maxWeight)
+	}
+	if len(o.Label) > maxZone {
+		return fmt.Errorf("label of %d bytes: at most %d", len(o.Label), maxZone)
+	}
+	if o.Dial == nil {
+		return errNoDial
+	}
+	if o.RejoinEvery < 0 {
+		return fmt.Errorf("rejoin every %v: negative", o.RejoinEvery)
+	}
+	host, port, err := net.SplitHostPort(o.PeerAddr)
+	if ip, bad := netip.ParseAddr(host); err == nil && bad == nil && ip.IsUnspecified() {
+		o.PeerAddr = ":" + port // others put in the address gossip comes from
+	}
+	if err := checkPeerAddr(o.PeerAddr); err != nil {
+		return err
+	}
+	for _, seed := range o.Join {
+		if host, _, err := splitHost(seed, 1); err != nil || host == "" {
+			return fmt.Errorf("join %.80q: want host:port", seed)
+		}
+	}
+	return o.checkBind()
+}
+
+func (o *Options) checkBind() error {
+	if o.Secret != nil && len(o.Secret) < minSecret {
+		return fmt.Errorf("secret of %d bytes: at least %d", len(o.Secret), minSecret)
+	}
+	if o.Transport != nil {
+		return nil
+	}
+	ip, _, err := o.bindAddr()
+	if err != nil {
+		return err
+	}
+	if o.Secret == nil && !ip.IsLoopback() {
+		return fmt.Errorf("gossip on %q without a secret: anybody could join; set a cluster secret or bind to 127.0.0.1", o.Bind)
+	}
+	return nil
+}
+
+func (o *Options) bindAddr() (netip.Addr, int, error) {
+	host, port, err := splitHost(o.Bind, -1)
+	switch {
+	case err != nil:
+		return netip.Addr{}, 0, fmt.Errorf("bind %.80q: want ip:port", o.Bind)
+	case host == "":
+		return netip.IPv4Unspecified(), port, nil
+	case host == "localhost":
+		return netip.MustParseAddr("127.0.0.1"), port, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}, 0, fmt.Errorf("bind %.80q: want an IP address of this machine, or nothing, before the port", o.Bind)
+	}
+	return ip, port, nil
+}
+
+// splitHost splits host:port; a missing port is def, unless that is negative.
+func splitHost(s string, def int) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(s)
+	if err != nil {
+		if ip, bad := netip.ParseAddr(s); def < 0 || bad != nil && !only(s, ".-") {
+			return "", 0, err
+		} else if bad == nil {
+			s = ip.String()
+		}
+		return s, def, nil
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	return host, int(n), err
+}
+
+// Run gossips until ctx is done or Close is called. It returns an error if
+// gossip cannot listen; that nobody can be joined is none, since they may yet
+// come. Without a Leave before it, its end looks to the others like a crash.
+func (c *Cluster) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	if c.closed || c.cancel != nil {
+		c.mu.Unlock()
+		return errors.New("cluster: Run after Close, or twice")
+	}
+	c.cancel = cancel
+	c.mu.Unlock()
+	defer close(c.done)
+
+	cfg, err := c.config(ctx)
+	if err != nil {
+		return err
+	}
+	ml, err := memberlist.Create(cfg)
+	if err != nil {
+		return fmt.Errorf("cluster: gossip on %s: %w; if no address is found to advertise, set one", c.opts.Bind, err)
+	}
+	c.life.Lock()
+	c.ml = ml
+	c.life.Unlock()
+	close(c.up)
+	defer c.shutdown(ml)
+	c.log.Info("gossip listens", "address", c.Addr(), "node", c.opts.Name, "zone", c.opts.Zone, "authenticated", c.gossip != nil)
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.rejoin(ctx, ml) })
+	for {
+		select {
+		case e := <-c.events:
+			c.tell(e)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *Cluster) shutdown(ml *memberlist.Memberlist) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	c.ml = nil
+	if err := ml.Shutdown(); err != nil {
+		c.log.Warn("gossip did not shut down cleanly", "error", err)
+	}
+}
+
+// Up is closed once gossip listens and Addr is known.
+func (c *Cluster) Up() <-chan struct{} { return c.up }
+
+// Addr returns the address that others reach this node's gossip at; before Up,
+// and after Leave, the one it was told to bind.
+func (c *Cluster) Addr() string {
+	for _, m := range c.view.Load().members {
+		if m.self {
+			return m.gossip
+		}
+	}
+	return c.opts.Bind
+}
+
+// Drain tells the others that this node is about to leave: from then on it
+// owns no keys, and nothing new is asked of it. It waits until one of them has
+// been told, at most timeout.
+func (c *Cluster) Drain(timeout time.Duration) error {
+	c.life.Lock()
+	defer c.life.Unlock()
+	return c.drain(timeout)
+}
+
+func (c *Cluster) drain(timeout time.Duration) error {
+	if c.draining.Swap(true) || c.ml == nil || c.left {
+		return nil
+	}
+	if err := c.ml.UpdateNode(max(timeout, time.Millisecond)); err != nil {
+		return fmt.Errorf("cluster: tell others that %s is draining: %w", c.opts.Name, err)
+	}
+	return nil
+}
+
+// Leave drains, then leaves the cluster for good, so that the others do not
+// take this node's end for a crash. It waits until one of them has been told,
+// at most timeout. Run goes on, to pass the message on, until it is ended.
+func (c *Cluster) Leave(timeout time.Duration) error {
+	c.life.Lock()
+	defer c.life.Unlock()
+	timeout = max(timeout, 2*time.Millisecond)
+	err := c.drain(timeout / 2)
+	if c.ml == nil || c.left {
+		return err
+	}
+	c.left = true
+	if err := c.ml.Leave(timeout / 2); err != nil {
+		return fmt.Errorf("cluster: %s leaves: %w", c.opts.Name, err)
+	}
+	return nil
+}
+
+// Close ends Run, waits for its end, and closes all peers. It may be called
+// more than once.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-c.done
+	}
+	c.mu.Lock()
+	gone := c.retired
+	for _, p := range c.peers {
+		gone = append(gone, p)
+	}
+	c.retired, c.peers = nil, map[string]*peer{}
+	c.mu.Unlock()
+	return closeAll(gone)
+}
+
+func closeAll(peers []*peer) error {
+	var errs []error
+	for _, p := range peers {
+		if err := p.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close peer %s: %w", p.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
