@@ -59,8 +59,13 @@ func ErrorResponse(err error) *Response {
 	if e.RetryAfter > 0 {
 		r.Header.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
 	}
+	own := r.Header.Len() // e.Header replaces what Text says, e.g. how long a 404 may be kept
 	for f := range e.Header.All() {
-		r.Header.Add(f.Name, f.Value)
+		if i := r.Header.index(f.Name); i >= 0 && i < own {
+			r.Header.Set(f.Name, f.Value)
+		} else {
+			r.Header.Add(f.Name, f.Value)
+		}
 	}
 	return r
 }

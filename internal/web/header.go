@@ -27,25 +27,26 @@ func NewHeader(pairs ...string) Header {
 	return h
 }
 
-// Get returns the value of the first field called name, or "".
-func (h *Header) Get(name string) string {
+// index returns the place of the first field called name, or -1.
+func (h *Header) index(name string) int {
 	for i := range h.fields {
 		if equalFold(h.fields[i].Name, name) {
-			return h.fields[i].Value
+			return i
 		}
+	}
+	return -1
+}
+
+// Get returns the value of the first field called name, or "".
+func (h *Header) Get(name string) string {
+	if i := h.index(name); i >= 0 {
+		return h.fields[i].Value
 	}
 	return ""
 }
 
 // Has reports whether there is a field called name.
-func (h *Header) Has(name string) bool {
-	for i := range h.fields {
-		if equalFold(h.fields[i].Name, name) {
-			return true
-		}
-	}
-	return false
-}
+func (h *Header) Has(name string) bool { return h.index(name) >= 0 }
 
 // Values yields the values of all fields called name, in order.
 func (h *Header) Values(name string) iter.Seq[string] {

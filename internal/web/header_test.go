@@ -71,6 +71,16 @@ func TestErrorsShowOnlyWhatIsMeantForClients(t *testing.T) {
 	}
 }
 
+// A 404 that says how long it holds is asked upstream once, not by each viewer.
+func TestAnErrorMaySayForHowLongItHolds(t *testing.T) {
+	e := Errorf(404, "no such segment")
+	e.Header = NewHeader("Cache-Control", "max-age=1", "X-A", "1", "X-A", "2")
+	r := ErrorResponse(e)
+	if r.Header.Joined("Cache-Control") != "max-age=1" || r.Header.Joined("X-A") != "1, 2" {
+		t.Errorf("%+v", r.Header)
+	}
+}
+
 func TestWhichAnswersHaveAPayload(t *testing.T) {
 	if !HasBody("GET", 200) || HasBody("HEAD", 200) || HasBody("GET", 304) || HasBody("GET", 204) || HasBody("GET", 101) || !HasBody("GET", 404) {
 		t.Error("wrong")
