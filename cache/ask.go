@@ -81,7 +81,7 @@ func (c *Cache) ask(w *waiter) {
 	case w.alone || s.passes(w.hash, now):
 		c.depart(s, w, fk, nil, true)
 	case k != nil && k.stored.staleFor(now, k.stored.whileRevalidate):
-		c.refreshBehind(s, w, fk, k, f != nil || hasFailed)
+		c.refreshBehind(s, w, fk, k, hasFailed || s.underway(fk))
 	case hasFailed && k != nil && k.stored.staleFor(now, k.stored.ifError):
 		c.answer(s, w, &k.stored, Stale, nil)
 	case hasFailed:

@@ -28,10 +28,10 @@ func (b *budget) give(n int64) { b.used.Add(-n) }
 // do not although nothing is left that could go: the rest is in the air or
 // being read.
 func (c *Cache) reserve(n int64) bool {
-	if n > c.budget.limit {
-		return false
-	}
 	for !c.budget.take(n) {
+		if c.held()+n > c.budget.limit {
+			return false // not even an empty store would do: spare it
+		}
 		k, from := c.tiers.victim()
 		if k == nil {
 			return false

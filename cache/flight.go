@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -104,6 +105,12 @@ func (s *shard) joinable(fk flightKey) *flight {
 	return s.flights[fk]
 }
 
+// underway reports whether there is a flight of either kind for the question.
+func (s *shard) underway(fk flightKey) bool {
+	fk.noPeer = false
+	return s.joinable(fk) != nil
+}
+
 // join adds w to those who wait. The caller holds s.mu.
 func (f *flight) join(w *waiter) {
 	w.f, w.at = f, len(f.waiters)
@@ -204,7 +211,7 @@ func (f *flight) fail(err error) {
 	if f.solo {
 		o.how = Pass
 	}
-	if f.settle(o) && f.taking.Load() == nil {
+	if f.settle(o) && f.taking.Load() == nil && !errors.Is(err, errLeft) && !errors.Is(err, ErrClosed) {
 		f.c.metrics.fillFailed(err)
 	}
 }

@@ -48,6 +48,13 @@ func (f *flight) settle(o landing) bool {
 		more, again := f.overtake(o)
 		told, released = append(told, more...), append(released, again...)
 	}
+	if o.lead == nil {
+		o.lead = o.object
+	}
+	// Still under the lock: whoever finds the flight settled may let go of what
+	// it holds at once.
+	hold(o.lead, 1)
+	hold(o.object, len(told))
 	s.mu.Unlock()
 
 	for _, k := range displaced {
@@ -129,41 +136,30 @@ func (f *flight) overtake(o landing) (told, released []*waiter) {
 	return told, released
 }
 
-// tell calls back who gets an answer.
+// tell calls back who gets an answer. There is a reference on o.object for each
+// of them, and one on o.lead.
 func (f *flight) tell(o landing, leader *waiter, told []*waiter) {
-	lead := o.lead
-	if lead == nil {
-		lead = o.object
-	}
-	hold(lead, 1)
-	if o.object != nil {
-		hold(o.object, len(told))
-	}
+	spare := o.lead
 	for _, w := range told {
 		got, how, err := o.object, o.joined, o.err
 		if w == leader {
-			got, how = lead, o.how
+			how = o.how
+			got, spare = o.lead, o.object
 		}
 		if got != nil {
 			err = nil
 		}
 		f.c.metrics.count(w.q.Class, how)
 		w.done(got, how, err)
-		if w == leader && lead != nil {
-			lead = nil
-			if o.object != nil {
-				o.object.Release() // it had been counted among the others
-			}
-		}
 	}
-	if lead != nil {
-		lead.Release() // who started the flight has left
+	if spare != nil {
+		spare.Release()
 	}
 }
 
 // hold takes n references on an object for those who are about to get it.
 func hold(o *Object, n int) {
-	if o != nil && o.body != nil && n > 0 {
+	if o != nil && o.body != nil {
 		o.body.refN(n)
 	}
 }

@@ -69,7 +69,7 @@ func (a *air) list() []*flight {
 
 func (f *flight) stats() Flight {
 	age := time.Since(f.started)
-	s := Flight{Key: f.q.Key, Class: f.q.Class.String(), Age: age, Idle: age - time.Duration(f.progress.Load()),
+	s := Flight{Key: f.q.Key, Class: min(f.q.Class, classes-1).String(), Age: age, Idle: age - time.Duration(f.progress.Load()),
 		Length: -1, NoPeer: f.q.NoPeer, Pass: f.solo, Revalidate: f.stale != nil}
 	f.s.mu.RLock()
 	s.Waiters = len(f.waiters)
