@@ -28,10 +28,11 @@ func TestContinuousClipContinues(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, tr := range info.Tracks {
-				if want, ok := end[tr.ID]; ok && tr.BaseTime != want {
-					t.Errorf("%s segment %d track %d begins at %d, the one before ended at %d", r.name, n, tr.ID, tr.BaseTime, want)
+				// AAC frames do not divide eight seconds: a loop's sound is one frame longer.
+				if want, ok := end[tr.TrackID]; ok && (want < tr.BaseTime || want-tr.BaseTime > 1024) {
+					t.Errorf("%s segment %d track %d begins at %d, the one before ended at %d", r.name, n, tr.TrackID, tr.BaseTime, want)
 				}
-				end[tr.ID] = tr.BaseTime + tr.Duration
+				end[tr.TrackID] = tr.BaseTime + tr.Duration
 			}
 		}
 	}

@@ -1,0 +1,217 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/bench"
+)
+
+type command func(w *world, l line) (string, error)
+
+var commands = map[string]command{
+	"world":   (*world).create,
+	"encoder": (*world).encoder,
+	"step":    (*world).step,
+	"restart": (*world).restart,
+	"skip":    (*world).skip,
+	"show":    (*world).show,
+	"viewers": (*world).viewers,
+	"players": (*world).players,
+	"advance": (*world).advance,
+	"hold":    (*world).holdBodies,
+	"release": (*world).release,
+	"kill":    (*world).kill,
+	"revive":  (*world).revive,
+	"leave":   (*world).leave,
+	"members": (*world).members,
+	"report":  (*world).report,
+}
+
+func commandNames() []string { return slices.Sorted(maps.Keys(commands)) }
+
+// encoder NAME [rungs=1] [loop=yes] [playlist=first]: an encoder that will push
+// channel NAME to every origin. With loop its timestamps begin again with each
+// loop of the clip.
+func (w *world) encoder(l line) (string, error) {
+	rungs, err := l.number("rungs", 1)
+	if err != nil {
+		return "", err
+	}
+	var es []*bench.Encoder
+	for _, o := range w.origins {
+		e, err := bench.NewEncoder(bench.EncoderOptions{Ingest: o.ingest, Channel: l.word(1), Rungs: rungs,
+			Continuous: l.opts["loop"] == "", PlaylistFirst: l.opts["playlist"] == "first"})
+		if err != nil {
+			return "", err
+		}
+		es = append(es, e)
+	}
+	w.encoders[l.word(1)] = es
+	return "", nil
+}
+
+// step NAME [N]: the encoder pushes N more segments, one each two seconds.
+func (w *world) step(l line) (string, error) {
+	es, err := w.encoderOf(l)
+	if err != nil {
+		return "", err
+	}
+	n := 1
+	if l.word(2) != "" {
+		if n, err = strconv.Atoi(l.word(2)); err != nil {
+			return "", err
+		}
+	}
+	for range n {
+		for _, e := range es {
+			if err := e.Step(w.ctx); err != nil {
+				return "", err
+			}
+		}
+		w.wait(bench.ClipSegment)
+	}
+	return "", nil
+}
+
+// restart NAME: the encoder is killed and started again: it will begin with
+// segment 0 under its old name.
+func (w *world) restart(l line) (string, error) {
+	es, err := w.encoderOf(l)
+	for _, e := range es {
+		e.Restart()
+	}
+	return "", err
+}
+
+// skip NAME: the encoder's next segment gets lost on its way.
+func (w *world) skip(l line) (string, error) {
+	es, err := w.encoderOf(l)
+	for _, e := range es {
+		e.Skip()
+	}
+	return "", err
+}
+
+func (w *world) encoderOf(l line) ([]*bench.Encoder, error) {
+	es := w.encoders[l.word(1)]
+	if es == nil {
+		return nil, fmt.Errorf("no encoder %q", l.word(1))
+	}
+	return es, nil
+}
+
+// advance D: time goes by.
+func (w *world) advance(l line) (string, error) {
+	d, err := time.ParseDuration(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	w.wait(d)
+	return w.answers(), nil
+}
+
+// hold NODE BYTES: every body NODE sends from now on stops after so many bytes.
+func (w *world) holdBodies(l line) (string, error) {
+	k, err := w.link(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.ParseInt(l.word(2), 10, 64)
+	if err != nil {
+		return "", err
+	}
+	k.holdAfter(n)
+	return "", nil
+}
+
+// release NODE: held bodies go on.
+func (w *world) release(l line) (string, error) {
+	k, err := w.link(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	k.release()
+	w.settle()
+	return w.answers(), nil
+}
+
+// kill NODE: nobody reaches it any more and what it was sending is cut; the
+// others learn of it by themselves.
+func (w *world) kill(l line) (string, error) {
+	k, err := w.link(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	k.cut()
+	if e := w.edge(l.word(1)); e != nil {
+		e.die()
+	}
+	w.settle()
+	return w.answers(), nil
+}
+
+// revive NODE: an origin that was killed can be reached again.
+func (w *world) revive(l line) (string, error) {
+	if w.edge(l.word(1)) != nil {
+		return "", fmt.Errorf("%s is an edge: only origins can be revived", l.word(1))
+	}
+	k, err := w.link(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	k.mend()
+	return "", nil
+}
+
+// leave NODE: the edge leaves the cluster in good order and finishes what it is
+// doing.
+func (w *world) leave(l line) (string, error) {
+	e := w.edge(l.word(1))
+	if e == nil {
+		return "", fmt.Errorf("no edge %q", l.word(1))
+	}
+	if err := e.cluster.Leave(5 * time.Second); err != nil {
+		return "", err
+	}
+	w.settle()
+	return w.answers(), nil
+}
+
+// members: how many live edges each edge sees.
+func (w *world) members(line) (string, error) {
+	var out []string
+	for _, e := range w.edges {
+		if !e.dead {
+			out = append(out, fmt.Sprintf("%s sees %d", e.name, e.cluster.Alive()))
+		}
+	}
+	return strings.Join(out, ", "), nil
+}
+
+// report: what went to the origins since the last report, and how the players do.
+func (w *world) report(line) (string, error) {
+	var out []string
+	for _, o := range w.origins {
+		n := o.link.requests.Load()
+		out = append(out, fmt.Sprintf("%s requests %d", o.name, n-o.reported))
+		o.reported = n
+	}
+	if w.swarm > 0 {
+		r := w.stats.Report()
+		out = append(out, fmt.Sprintf("players %d of %d: stalls %d, moves %d, failures %d, broken %v",
+			r.Playing, w.swarm, r.Stalls, r.Moves, total(r.Failures), r.Broken))
+	}
+	return strings.Join(out, ", "), nil
+}
+
+func total(m map[string]int64) (n int64) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}

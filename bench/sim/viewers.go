@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"weir/bench"
+	"weir/internal/web"
+	"weir/playlist"
+)
+
+// A group is viewers who asked for the same thing at the same moment.
+type group struct {
+	cancel context.CancelFunc
+	size   int
+
+	mu     sync.Mutex
+	done   map[string]int  // by what they got
+	bodies map[uint64]bool // hashes of whole bodies
+	told   int             // how many of them answers has told of
+}
+
+// viewers N get CHANNEL[/RENDITION [segment last|N|-N | init]] [at=e1,e2]: N
+// viewers, spread over the edges, ask at the same moment.
+func (w *world) viewers(l line) (string, error) {
+	n, err := strconv.Atoi(l.word(1))
+	if err != nil || l.word(2) != "get" {
+		return "", errors.New("want: viewers N get CHANNEL[/RENDITION] [segment last|init]")
+	}
+	path, err := w.target(l)
+	if err != nil {
+		return "", err
+	}
+	edges, err := w.edgesOf(l)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	g := &group{cancel: cancel, size: n, done: map[string]int{}, bodies: map[uint64]bool{}}
+	w.groups = append(w.groups, g)
+	for i := range n {
+		go g.view(ctx, edges[i%len(edges)].viewers, path)
+	}
+	w.settle()
+	return w.answers(), nil
+}
+
+// view is one viewer's request.
+func (g *group) view(ctx context.Context, h web.Handler, path string) {
+	what, sum := ask(ctx, h, path)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done[what]++
+	if sum != 0 {
+		g.bodies[sum] = true
+	}
+}
+
+func ask(ctx context.Context, h web.Handler, path string) (what string, sum uint64) {
+	p, query, _ := strings.Cut(path, "?")
+	resp, err := h.Serve(ctx, &web.Request{Method: http.MethodGet, Path: p, Query: query, Host: "sim"})
+	if err != nil {
+		return strconv.Itoa(web.StatusOf(err)), 0
+	}
+	defer resp.Close()
+	if resp.Body == nil {
+		return strconv.Itoa(resp.Status), 0
+	}
+	hash := fnv.New64a()
+	if _, err := web.Copy(ctx, hash, resp.Body, 0); err != nil {
+		return "cut", 0
+	}
+	return strconv.Itoa(resp.Status), hash.Sum64()
+}
+
+// answers tells what became of the viewers that were not told of yet.
+func (w *world) answers() string {
+	var out []string
+	for i, g := range w.groups {
+		g.mu.Lock()
+		answered := 0
+		for _, n := range g.done {
+			answered += n
+		}
+		if answered > g.told || g.told == 0 {
+			s := fmt.Sprintf("viewers %d: waiting %d", g.size, g.size-answered)
+			for _, what := range []string{"200", "404", "410", "502", "503", "504", "cut", "500", "499"} {
+				if n := g.done[what]; n > 0 {
+					s += fmt.Sprintf(", %s ×%d", what, n)
+				}
+			}
+			if len(g.bodies) > 0 {
+				s += fmt.Sprintf(", distinct bodies %d", len(g.bodies))
+			}
+			if answered == 0 && g.told == 0 {
+				g.told = -1 // said once that all of them wait
+			}
+			if answered > 0 {
+				g.told = answered
+			}
+			if len(w.groups) > 1 {
+				s = fmt.Sprintf("group %d, ", i+1) + s
+			}
+			out = append(out, s)
+		}
+		g.mu.Unlock()
+	}
+	return strings.Join(out, "\n")
+}
+
+// players N CHANNEL [at=...]: N players play the channel from now on, each able
+// to move to any of the edges.
+func (w *world) players(l line) (string, error) {
+	n, err := strconv.Atoi(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	edges, err := w.edgesOf(l)
+	if err != nil {
+		return "", err
+	}
+	for i := range n {
+		var hs []web.Handler
+		for j := range edges {
+			hs = append(hs, edges[(i+j)%len(edges)].viewers)
+		}
+		v, err := bench.NewViewer(bench.ViewerOptions{Edges: hs, Path: "/live/" + l.word(2) + "/index.m3u8", Stats: &w.stats})
+		if err != nil {
+			return "", err
+		}
+		w.run(v.Play)
+	}
+	w.swarm += n
+	w.settle()
+	return "", nil
+}
+
+// edgesOf returns the edges an at= option names, all that live without one.
+func (w *world) edgesOf(l line) ([]*edgeNode, error) {
+	var es []*edgeNode
+	if at := l.opts["at"]; at != "" {
+		for name := range strings.SplitSeq(at, ",") {
+			e := w.edge(name)
+			if e == nil {
+				return nil, fmt.Errorf("no edge %q", name)
+			}
+			es = append(es, e)
+		}
+		return es, nil
+	}
+	for _, e := range w.edges {
+		if !e.dead {
+			es = append(es, e)
+		}
+	}
+	return es, nil
+}
+
+// target returns the path that a command's words mean.
+func (w *world) target(l line) (string, error) {
+	base := "/live/" + l.word(3)
+	if l.word(4) == "" {
+		return base + "/index.m3u8" + query(l), nil
+	}
+	m, err := w.listing(l.word(3))
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case len(m.Segments) == 0:
+		return "", errors.New("nothing is listed")
+	case l.word(4) == "init":
+		return base + "/" + m.Segments[0].Map.URI, nil
+	case l.word(4) != "segment":
+		return "", fmt.Errorf("%q: want segment or init", l.word(4))
+	}
+	i := len(m.Segments) - 1
+	if l.word(5) != "last" {
+		if i, err = strconv.Atoi(l.word(5)); err != nil || i < 0 || i >= len(m.Segments) {
+			return "", fmt.Errorf("segment %q: want last or 0 to %d", l.word(5), len(m.Segments)-1)
+		}
+	}
+	return base + "/" + m.Segments[i].URI, nil
+}
+
+func query(l line) string {
+	if q := l.opts["query"]; q != "" {
+		return "?" + q
+	}
+	return ""
+}
+
+// listing is what the first origin lists now, asked past every counter.
+func (w *world) listing(rendition string) (*playlist.Media, error) {
+	resp, err := w.origins[0].origin.Viewers().Serve(w.ctx, &web.Request{Method: http.MethodGet, Path: "/live/" + rendition + "/index.m3u8"})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Close()
+	p, err := web.ReadAll(w.ctx, resp.Body, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	return playlist.ParseMedia(p)
+}
+
+// show CHANNEL/RENDITION: what is listed, a letter a segment: s for media, g for
+// a gap, with D before a discontinuity.
+func (w *world) show(l line) (string, error) {
+	m, err := w.listing(l.word(1))
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, s := range m.Segments {
+		if s.Discontinuity {
+			b.WriteString("D")
+		}
+		if s.Gap {
+			b.WriteString("g")
+		} else {
+			b.WriteString("s")
+		}
+	}
+	return fmt.Sprintf("%s: target %d, discontinuity sequence %d, %d segments %s", l.word(1), m.TargetDuration, m.DiscontinuitySequence, len(m.Segments), b.String()), nil
+}

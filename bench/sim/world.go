@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"weir/bench"
+	"weir/cache"
+	"weir/edge"
+	"weir/edge/cluster"
+	"weir/internal/spool"
+	"weir/internal/web"
+	"weir/origin"
+	"weir/token"
+)
+
+// A world is the cluster of a scenario.
+type world struct {
+	ctx    context.Context
+	settle func() // returns when everybody waits for something
+
+	slab     *spool.Slab
+	network  *cluster.Network
+	origins  []*originNode
+	edges    []*edgeNode
+	encoders map[string][]*bench.Encoder
+
+	groups []*group // of viewers, in the order they came
+	stats  bench.Stats
+	swarm  int // players started
+	stops  []func()
+}
+
+type originNode struct {
+	name     string
+	origin   *origin.Origin
+	ingest   web.Handler
+	link     *link // what edges go through
+	reported int64
+}
+
+type edgeNode struct {
+	name    string
+	edge    *edge.Edge
+	cache   *cache.Cache
+	cluster *cluster.Cluster
+	viewers *link // what viewers go through
+	peers   *link // what other edges go through
+	dead    bool
+	stop    context.CancelFunc
+}
+
+// create is world edges=N origins=N: that many nodes, the edges in one gossip
+// cluster. Time then goes by until they know each other.
+func (w *world) create(l line) (string, error) {
+	edges, err := l.number("edges", 1)
+	if err != nil {
+		return "", err
+	}
+	origins, err := l.number("origins", 1)
+	if err != nil {
+		return "", err
+	}
+	if w.origins != nil {
+		return "", fmt.Errorf("there is a world already")
+	}
+	time.Sleep(time.Until(birth))
+	w.slab = spool.NewSlab(spool.SlabOptions{Poison: true})
+	w.encoders = map[string][]*bench.Encoder{}
+	for i := range origins {
+		if err := w.addOrigin(fmt.Sprintf("o%d", i+1)); err != nil {
+			return "", err
+		}
+	}
+	w.network = &cluster.Network{}
+	for i := range edges {
+		if err := w.addEdge(fmt.Sprintf("e%d", i+1)); err != nil {
+			return "", err
+		}
+	}
+	w.wait(20 * time.Second)
+	return "", nil
+}
+
+func (w *world) addOrigin(name string) error {
+	o, err := origin.New(origin.Options{OpenIngest: true, Slab: w.slab})
+	if err != nil {
+		return err
+	}
+	w.run(o.Run)
+	n := &originNode{name: name, origin: o, ingest: o.Ingest(), link: newLink(o.Viewers(), w.slab)}
+	w.origins = append(w.origins, n)
+	w.stops = append(w.stops, func() { _ = o.Close() })
+	return nil
+}
+
+func (w *world) addEdge(name string) error {
+	n := &edgeNode{name: name}
+	var err error
+	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab}); err != nil {
+		return err
+	}
+	var join []string
+	if len(w.edges) > 0 {
+		join = []string{"10.0.0.1:7946"} // the first edge on the simulated network
+	}
+	n.cluster, err = cluster.New(cluster.Options{Name: name, PeerAddr: name + ":8091", Join: join, Transport: w.network.Transport(name),
+		Secret: []byte("a secret of the simulated cluster"), RejoinEvery: 5 * time.Second,
+		Dial: func(peer, _ string) web.Handler { return w.edge(peer).peers }, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	var upstreams []edge.Origin
+	for _, o := range w.origins {
+		upstreams = append(upstreams, edge.Origin{Name: o.name, Handler: o.link})
+	}
+	n.edge, err = edge.New(edge.Options{Node: name, Cache: n.cache, Origins: func() []edge.Origin { return upstreams },
+		Peers: n.cluster, Tokens: new(token.Source)})
+	if err != nil {
+		return err
+	}
+	n.viewers = newLink(n.edge, w.slab)
+	n.peers = newLink(n.edge.PeerHandler(), w.slab)
+	n.stop = w.run(n.cluster.Run)
+	w.edges = append(w.edges, n)
+	w.stops = append(w.stops, func() { n.die(); n.cache.Close() })
+	return nil
+}
+
+// die ends the node's part in gossip without a word, and its connections.
+func (n *edgeNode) die() {
+	if n.dead {
+		return
+	}
+	n.dead = true
+	n.viewers.cut()
+	n.peers.cut()
+	n.stop()
+	_ = n.cluster.Close()
+}
+
+// run runs f in the background until the world ends or the returned function
+// is called.
+func (w *world) run(f func(context.Context) error) context.CancelFunc {
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = f(ctx) }()
+	stop := func() { cancel(); <-done }
+	w.stops = append(w.stops, stop)
+	return stop
+}
+
+func (w *world) close() {
+	for _, g := range w.groups {
+		g.cancel()
+	}
+	for i := len(w.stops) - 1; i >= 0; i-- {
+		w.stops[i]()
+	}
+	w.settle()
+}
+
+// wait lets time go by, and then everybody come to rest.
+func (w *world) wait(d time.Duration) {
+	time.Sleep(d)
+	w.settle()
+}
+
+func (w *world) edge(name string) *edgeNode {
+	for _, e := range w.edges {
+		if e.name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// link returns the wire over which other nodes reach a node.
+func (w *world) link(name string) (*link, error) {
+	for _, o := range w.origins {
+		if o.name == name {
+			return o.link, nil
+		}
+	}
+	if e := w.edge(name); e != nil {
+		return e.peers, nil
+	}
+	return nil, fmt.Errorf("no node %q", name)
+}
