@@ -34,7 +34,7 @@ func (c Carrier) String() string {
 // Both are clean whatever err is, and whichever carrier wins.
 //
 // Path is decoded and normalised; query is as sent, without "?"; cookieHeader
-// holds all Cookie fields joined with "; "; authorization is the Authorization
+// holds all Cookie fields, joined; authorization is the Authorization
 // field. Carriers are looked at in the order prefix, query, Authorization,
 // cookie, and the first that holds a token decides, whatever the others hold.
 // A carrier that holds two tokens, or an empty one, is ErrMalformed, and so is
@@ -129,11 +129,12 @@ func bearer(field string) (string, error) {
 	return rest, nil
 }
 
-// cookie finds our cookie among others (RFC 6265 section 4.2.1).
+// cookie finds our cookie among others (RFC 6265 section 4.2.1). Fields that
+// were joined with a comma, as other headers are, read like one.
 func cookie(field string) (raw string, err error) {
 	for rest, more := field, field != ""; more; {
 		var pair string
-		pair, rest, more = strings.Cut(rest, ";")
+		pair, rest, more = cutAny(rest, ";,")
 		name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
 		if name != CookieName {
 			continue
@@ -144,4 +145,11 @@ func cookie(field string) (raw string, err error) {
 		raw = value
 	}
 	return raw, nil
+}
+
+func cutAny(s, seps string) (before, after string, found bool) {
+	if i := strings.IndexAny(s, seps); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }

@@ -34,6 +34,7 @@ func TestExtractFindsAndStrips(t *testing.T) {
 	f("/live/a", "", "", "BearerX a.b.c", "", None, "/live/a", "")
 	f("/live/a", "", "weir_token=a.b.c", "", "a.b.c", Cookie, "/live/a", "")
 	f("/live/a", "", "x=1; weir_token=a.b.c; y=2", "", "a.b.c", Cookie, "/live/a", "")
+	f("/live/a", "", "x=1, weir_token=a.b.c; y=2", "", "a.b.c", Cookie, "/live/a", "")
 	f("/live/a", "", "xweir_token=1; weir_tokenx=2; Weir_Token=3", "", "", None, "/live/a", "")
 	// The order, and that what loses is stripped all the same.
 	f("/t/p.p.p/live/a", "token=q.q.q&x=1", "weir_token=c.c.c", "Bearer h.h.h", "p.p.p", Prefix, "/live/a", "x=1")
@@ -68,6 +69,7 @@ func TestExtractRefusesWhatIsAmbiguous(t *testing.T) {
 	f("/live/a", "token=a.b.c&%74oken=a.b.c", "", "")
 	f("/live/a", "", "weir_token=", "")
 	f("/live/a", "", "weir_token=a.b.c; weir_token=d.e.f", "")
+	f("/live/a", "", "weir_token=a.b.c, weir_token=d.e.f", "")
 	f("/live/a", "", "", "Bearer")
 	f("/live/a", "", "", "Bearer  ")
 }

@@ -158,7 +158,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("label of %d bytes: at most %d", len(o.Label), maxZone)
 	}
 	if o.Dial == nil {
-		return errNoDial
+		return errors.New("no Dial: peers could not be asked")
 	}
 	if o.RejoinEvery < 0 {
 		return fmt.Errorf("rejoin every %v: negative", o.RejoinEvery)

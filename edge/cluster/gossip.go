@@ -95,7 +95,7 @@ func (c *Cluster) heard(n *memberlist.Node, kind Kind) {
 	} else if m.meta = said; !m.self {
 		m.peer = c.peerFor(n.Name, said.peerAddr(n.Addr))
 		if kind == Joined {
-			m.peer.health.clear() // gossip has just reached it
+			m.peer.health.reset() // gossip has just reached it
 		}
 	}
 	c.members[m.name] = m

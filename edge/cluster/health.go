@@ -7,19 +7,21 @@ import (
 )
 
 // How long a peer that failed is left alone: 1 s, twice that each time it
-// fails again right after, at most 30 s. Gossip takes seconds to notice a dead
+// fails again soon after, at most 30 s. Gossip takes seconds to notice a dead
 // node, a segment is due sooner.
 const (
 	firstMark = time.Second
 	longest   = 30 * time.Second
+	settled   = 10 * time.Second // without a failure for so long after a mark, the next one is the first again
 )
 
 // health is what requests found out about a peer. The zero health is good.
 type health struct {
 	until atomic.Int64 // unix nanoseconds up to which the peer is left alone; 0: it is fine
 
-	mu    sync.Mutex // guards fails
-	fails int        // marks in a row
+	mu    sync.Mutex // guards fails and last
+	fails int        // marks one soon after the other
+	last  time.Time  // when the latest mark ended, or would have ended
 }
 
 // down reports whether the peer is to be left alone at the moment.
@@ -37,22 +39,36 @@ func (h *health) failed() time.Duration {
 	if h.down() {
 		return 0
 	}
+	now := time.Now()
+	if now.Sub(h.last) > settled {
+		h.fails = 0
+	}
 	mark := longest
 	if h.fails < 5 {
 		mark = firstMark << h.fails
 	}
 	h.fails++
-	h.until.Store(time.Now().Add(mark).UnixNano())
+	h.last = now.Add(mark)
+	h.until.Store(h.last.UnixNano())
 	return mark
 }
 
-// clear forgets all marks and reports whether there were any.
-func (h *health) clear() bool {
+// succeeded ends a mark and reports whether there was one. It does not forget
+// that there was: a peer that answers and then breaks off, time and again, is
+// left alone for longer and longer.
+func (h *health) succeeded() bool {
 	if h.until.Load() == 0 { // every request that succeeds comes by here
 		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fails = 0
 	return h.until.Swap(0) != 0
+}
+
+// reset forgets everything: the peer has started anew.
+func (h *health) reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fails, h.last = 0, time.Time{}
+	h.until.Store(0)
 }

@@ -73,7 +73,8 @@ func parseMeta(b []byte) (m meta, err error) {
 		if len(b) == 0 || len(b) <= int(b[0]) {
 			return meta{}, errMeta
 		}
-		*field, b = string(b[1:1+b[0]]), b[1+b[0]:]
+		end := 1 + int(b[0])
+		*field, b = string(b[1:end]), b[end:]
 	}
 	if err := checkZone(m.zone); err != nil {
 		return meta{}, err

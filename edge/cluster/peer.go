@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -36,7 +35,7 @@ type peer struct {
 func (p *peer) Name() string { return p.name }
 
 // Serve signs a copy of req and asks the peer. That the peer answered at all
-// clears its failure marks; that it did not, while the caller still wanted an
+// ends its failure mark; that it did not, while the caller still wanted an
 // answer, sets one.
 func (p *peer) Serve(ctx context.Context, req *web.Request) (*web.Response, error) {
 	p.once.Do(func() { p.handler = p.cluster.opts.Dial(p.name, p.addr) })
@@ -68,15 +67,15 @@ func (p *peer) close() error {
 }
 
 // Failed marks the named peer as failing: it owns nothing for 1 s, and for
-// twice as long each time that it fails again right after, at most 30 s. Call
-// it for what Serve cannot see: a body that stopped, an answer too slow.
+// twice as long each time that it fails again soon after, at most 30 s. A
+// success ends the mark, and so does a new start of the peer. Call it for what Serve cannot see: a body that stopped, an answer too slow.
 func (c *Cluster) Failed(name string) {
 	if p := c.peer(name); p != nil {
 		c.failed(p)
 	}
 }
 
-// Succeeded clears the failure marks of the named peer.
+// Succeeded ends the failure mark of the named peer.
 func (c *Cluster) Succeeded(name string) {
 	if p := c.peer(name); p != nil {
 		c.succeeded(p)
@@ -100,10 +99,7 @@ func (c *Cluster) failed(p *peer) {
 }
 
 func (c *Cluster) succeeded(p *peer) {
-	if p.health.clear() {
+	if p.health.succeeded() {
 		c.log.Info("peer answers again", "peer", p.name, "address", p.addr)
 	}
 }
-
-// errNoDial says that there is no way to reach peers.
-var errNoDial = errors.New("cluster: no Dial: peers could not be asked")
