@@ -20,6 +20,11 @@ func (f *Fast) request(ctx *fasthttp.RequestCtx, r *record) (*web.Request, error
 	uri := string(h.RequestURI())
 	r.method = req.Method
 	r.path, _, _ = strings.Cut(uri, "?")
+	if p := string(h.Protocol()); p != "HTTP/1.1" && p != "HTTP/1.0" { // fasthttp takes any digits
+		e := web.Errorf(http.StatusHTTPVersionNotSupported, "this server speaks HTTP/1.1")
+		e.Reason = "bad_request"
+		return nil, e
+	}
 	var err error
 	if req.Path, req.Query, err = target(uri); err != nil {
 		return nil, err

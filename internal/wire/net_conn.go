@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -35,6 +36,29 @@ type netConn struct {
 	pace   pace   // used by the one who writes
 	broken bool   // the guard has found something
 	rest   []byte // of spoiler, still to be read
+
+	mu       sync.Mutex
+	progress time.Duration // guarded by mu; what each read may take while an upload is read; 0: none is
+}
+
+// expect sets how long each read of the connection may take from now on; 0
+// lifts the bound. A deadline for each read of the body would not do: one of
+// these lasts as long as a whole HTTP chunk takes to arrive.
+func (c *netConn) expect(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress = d
+	if d == 0 {
+		_ = c.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+func (c *netConn) extend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.progress > 0 {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.progress))
+	}
 }
 
 // spoiler stands in for the bytes the guard holds back. It makes of any header
@@ -51,6 +75,7 @@ func (c *netConn) Read(p []byte) (int, error) {
 		c.rest = c.rest[n:]
 		return n, nil
 	}
+	c.extend()
 	n, err := c.Conn.Read(p)
 	i := c.guard.feed(p[:n])
 	if i < 0 {

@@ -2,14 +2,9 @@ package wire
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +20,8 @@ type netExchange struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	r      *http.Request
-	upload *upload // nil: the request has no body
+	conn   *netConn // nil: not a plain connection
+	upload *upload  // nil: the request has no body
 	want   int64
 	headed bool // the header may have left
 }
@@ -35,6 +31,7 @@ type netExchange struct {
 func (n *Net) handle(w http.ResponseWriter, r *http.Request) {
 	x := &netExchange{record: n.acc.begin(), n: n, w: w, r: r, rc: http.NewResponseController(w)}
 	defer x.record.end()
+	x.conn, _ = r.Context().Value(connKey{}).(*netConn)
 	x.method = r.Method
 	x.path, _, _ = strings.Cut(r.RequestURI, "?")
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -78,11 +75,11 @@ func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
 		err = x.n.tooLarge()
 	}
 	if err != nil {
-		x.w.Header().Set("Connection", "close")
+		x.hangUp()
 		return sane(&x.record, nil, err)
 	}
 	if x.r.ContentLength != 0 {
-		x.upload = &upload{x: x, left: x.n.maxBody}
+		x.upload = newUpload(x)
 		req.Body = x.upload
 	}
 	resp, err = x.n.handler.Serve(ctx, req)
@@ -125,54 +122,6 @@ func (x *netExchange) request() (*web.Request, error) {
 		req.Header.Add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	}
 	return req, nil
-}
-
-// An upload is the body of a request. Each read must bring something before
-// the progress timeout; all of them together at most what is left.
-type upload struct {
-	x    *netExchange
-	left int64
-	err  error // what ended it
-}
-
-// Read implements [io.Reader].
-func (u *upload) Read(p []byte) (int, error) {
-	if u.err != nil {
-		return 0, u.err
-	}
-	_ = u.x.rc.SetReadDeadline(time.Now().Add(u.x.n.progress))
-	n, err := u.x.r.Body.Read(p[:min(int64(len(p)), u.left+1)])
-	if u.left -= int64(n); u.left < 0 {
-		u.err = u.x.n.tooLarge()
-		return 0, u.err
-	}
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		u.err = io.EOF
-		// net/http now reads on to see the client leave: without a deadline.
-		_ = u.x.rc.SetReadDeadline(time.Time{})
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		e := web.Errorf(http.StatusRequestTimeout, "the request's body did not advance for %v", u.x.n.progress)
-		e.Reason = "request_timeout"
-		u.err = e
-	default:
-		// Status 400: the client broke off, or broke the chunks' syntax.
-		e := &web.Error{Status: http.StatusBadRequest, Reason: "body_cut", Err: fmt.Errorf("the request's body was cut: %w", err)}
-		u.err = e
-	}
-	return n, u.err
-}
-
-// finish is called when the handler has returned: whoever still reads gets an
-// error. A body that was not read to its end costs the connection, so that the
-// answer need not wait for the rest.
-func (u *upload) finish() {
-	if u.err != io.EOF {
-		u.x.w.Header().Set("Connection", "close")
-		_ = u.x.rc.SetReadDeadline(time.Now().Add(u.x.n.progress))
-	}
 }
 
 // deliver sends resp and closes its body. An error means that the client has
@@ -238,9 +187,7 @@ func (s *netSink) flush() error {
 // deadline bounds a write to a connection that has no pace of its own: TLS,
 // and the streams of HTTP/2.
 func (s *netSink) deadline(n int) {
-	if c, _ := s.r.Context().Value(connKey{}).(net.Conn); c != nil {
-		if _, ok := c.(*tls.Conn); ok {
-			_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.n.rate)))
-		}
+	if s.conn == nil {
+		_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.n.rate)))
 	}
 }

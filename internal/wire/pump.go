@@ -32,7 +32,9 @@ func pump(ctx context.Context, r *record, b web.Body, want int64, s sink) (err e
 	}()
 	out := &counted{r: r, s: s, want: want}
 	if d, ok := b.(web.Drainer); ok {
-		_, err = d.Drain(ctx, out)
+		if err = s.flush(); err == nil { // the header goes ahead
+			_, err = d.Drain(ctx, out)
+		}
 	} else {
 		err = follow(ctx, b, out)
 	}
