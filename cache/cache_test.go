@@ -55,6 +55,9 @@ type upstream struct {
 }
 
 func (u *upstream) fill(ctx context.Context, prior *Object) (*web.Response, error) {
+	if u == nil {
+		panic("upstream was asked")
+	}
 	n := u.fills.Add(1)
 	if u.delay > 0 {
 		select {

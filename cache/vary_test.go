@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/web"
+)
+
+// echo answers with what the request says in one field, and varies by it.
+func echo(field string, fills *upstream) func(Query) Fill {
+	return func(q Query) Fill {
+		return func(ctx context.Context, prior *Object) (*web.Response, error) {
+			fills.fills.Add(1)
+			time.Sleep(time.Second)
+			return web.NewResponse(200, web.String(q.Header.Get(field)), "Cache-Control", "max-age=60", "Vary", field), nil
+		}
+	}
+}
+
+// Viewers whose requests differ where the answer depends on it get their own,
+// and each kind costs one request (CA-13, CA-14).
+func TestVariantsAreFilledOnceEach(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, u := newCache(t, Options{}), &upstream{}
+		fill := echo("X-Lang", u)
+		ask := func(i int) (Query, Fill) {
+			q := q("/a", "X-Lang", fmt.Sprint("l", i%5))
+			return q, fill(q)
+		}
+		for i, r := range crowd(c, 1000, ask) {
+			if r.err != nil || r.how == Pass {
+				t.Fatalf("%v, %v", r.how, r.err)
+			}
+			if got, want := read(t, r.o), fmt.Sprint("l", i%5); got != want {
+				t.Fatalf("viewer of %s got %s", want, got)
+			}
+		}
+		u.wants(t, 5)
+		for i := range 10 {
+			q, fill := ask(i)
+			o, how, err := c.Get(context.Background(), q, fill)
+			if err != nil || how != Hit || read(t, o) != fmt.Sprint("l", i%5) {
+				t.Errorf("variant %d: %v, %v", i, how, err)
+			}
+		}
+		u.wants(t, 5)
+		// Absent is a value of its own.
+		none := q("/a")
+		o, how, _ := c.Get(context.Background(), none, fill(none))
+		if how != Miss || read(t, o) != "" {
+			t.Errorf("a request without the field: %v", how)
+		}
+	})
+}
+
+// What says the same in other words is the same request: browsers differ in
+// how they write Accept-Encoding, and there are only two variants.
+func TestRequestsAreNormalisedForVary(t *testing.T) {
+	same := func(name string, a, b web.Header, want bool) {
+		t.Helper()
+		names := []string{strings.ToLower(name)}
+		got := string(appendVariant(nil, names, &a)) == string(appendVariant(nil, names, &b))
+		if got != want {
+			t.Errorf("%v and %v: same is %v", a, b, got)
+		}
+	}
+	h := web.NewHeader
+	ae := func(a, b string, want bool) {
+		t.Helper()
+		same("Accept-Encoding", h("Accept-Encoding", a), h("Accept-Encoding", b), want)
+	}
+	ae("gzip", "gzip, deflate, br", true)
+	ae("gzip", "br;q=1, gzip;q=0.5", true)
+	ae("identity", "br", true)
+	ae("gzip", "gzip;q=0", false)
+	same("Accept-Encoding", h(), h("Accept-Encoding", ""), true)
+	same("X", h("X", "a,b"), h("X", " a , b"), true)
+	same("X", h("X", "a,b"), h("X", "a", "x", "b"), true)
+	same("X", h("X", "a,b"), h("X", "b,a"), false)
+	same("X", h("X", "A"), h("X", "a"), false)
+	same("X", h(), h("X", ""), false)
+	same("X", h("X", `"a,b"`), h("X", `"a, b"`), false)
+	same("X", h(), h(), true)
+}
+
+// An upstream that says Vary only now and then never makes a viewer get what
+// is for another.
+func TestVaryThatComesAndGoes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		answer := func(body string, header ...string) *upstream {
+			return says(200, body, append(header, "Cache-Control", "max-age=60")...)
+		}
+		get(t, c, q("/a", "X", "1"), answer("one", "Vary", "X"), Miss, "one")
+		get(t, c, q("/a", "X", "2"), answer("two"), Miss, "two") // no Vary
+		get(t, c, q("/a", "X", "1"), nil, Hit, "one")
+		get(t, c, q("/a", "X", "2"), nil, Hit, "two")
+		get(t, c, q("/a", "X", "3", "Y", "1"), answer("three", "Vary", "Y"), Miss, "three")
+		get(t, c, q("/a", "X", "3", "Y", "2"), answer("four"), Miss, "four")
+		get(t, c, q("/a", "X", "3", "Y", "1"), nil, Hit, "three")
+	})
+}
+
+// A viewer that invents values cannot fill the store with variants of one key.
+func TestVariantsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, u := newCache(t, Options{}), &upstream{}
+		fill := echo("X", u)
+		for i := range 3 * maxVariants {
+			q := q("/a", "X", fmt.Sprint(i))
+			o, _, err := c.Get(context.Background(), q, fill(q))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Release()
+		}
+		time.Sleep(time.Millisecond)
+		if n := c.Stats().Young.Objects; n != maxVariants {
+			t.Errorf("%d variants are kept, want %d", n, maxVariants)
+		}
+	})
+}
