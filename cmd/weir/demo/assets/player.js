@@ -1,0 +1,140 @@
+// The player page of `weir demo`. It knows every edge, plays natively where
+// the browser can (hls.js otherwise, or with ?engine=hls), shows how it goes,
+// and moves to the next edge when the one it plays from cannot be reached.
+'use strict';
+
+const $ = (id) => document.getElementById(id);
+const video = $('video');
+const started = performance.now();
+
+// What a test, or a person at the console, can read.
+const state = window.weir = { engine: '', edge: '', moves: 0, stalls: 0, errors: [], firstFrame: null, latency: null, buffer: null, rendition: '' };
+
+let session = null; // {edges: [...], path: '/t/…/index.m3u8', live: bool}
+let at = 0;         // which edge we play from
+let hls = null;
+let everPlayed = false;
+
+const say = (text, bad) => { $('note').textContent = text; $('note').classList.toggle('bad', !!bad); };
+
+function showEdges() {
+  $('edges').replaceChildren(...session.edges.map((url, i) => {
+    const li = document.createElement('li');
+    li.textContent = url.replace(/^https?:\/\//, '');
+    li.className = i === at ? 'on' : session.failed.has(i) ? 'failed' : '';
+    return li;
+  }));
+}
+
+function pickEngine() {
+  const want = new URLSearchParams(location.search).get('engine');
+  const native = video.canPlayType('application/vnd.apple.mpegurl') !== '';
+  const js = !!window.Hls && Hls.isSupported();
+  if (want === 'hls' && !js) say('this build has no hls.js (npm was missing when it was made): playing natively');
+  if (want === 'hls' && js) return 'hls.js';
+  if (native) return 'native';
+  if (js) return 'hls.js';
+  return '';
+}
+
+function load() {
+  const url = session.edges[at] + session.path;
+  state.edge = session.edges[at];
+  showEdges();
+  if (state.engine === 'native') {
+    video.src = url;
+    video.play().catch(() => {}); // autoplay may be refused: the controls are there
+    return;
+  }
+  if (hls) hls.destroy();
+  hls = new Hls({ enableWorker: true });
+  window.weir.hls = hls;
+  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
+  hls.on(Hls.Events.LEVEL_SWITCHED, (_, d) => { const l = hls.levels[d.level]; state.rendition = l && l.height ? l.height + 'p' : ''; });
+  hls.on(Hls.Events.ERROR, (_, d) => {
+    state.errors.push(`${Math.round(performance.now() - started)} ${d.type} ${d.details}${d.fatal ? ' fatal' : ''}`);
+    if (!d.fatal) return;
+    if (d.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
+    else move(d.details);
+  });
+  hls.loadSource(url);
+  hls.attachMedia(video);
+}
+
+let moving = 0;
+function move(why) {
+  if (moving) return;
+  session.failed.add(at);
+  at = (at + 1) % session.edges.length;
+  state.moves++;
+  say(`${state.edge} failed (${why}): going on from ${session.edges[at]}`, true);
+  moving = setTimeout(() => { moving = 0; load(); }, state.moves % session.edges.length === 0 ? 1000 : 50);
+}
+
+video.addEventListener('error', () => {
+  const e = video.error;
+  state.errors.push(`${Math.round(performance.now() - started)} media error ${e && e.code} ${e && e.message}`);
+  if (state.engine === 'native') move('media error ' + (e && e.code));
+});
+video.addEventListener('waiting', () => { if (everPlayed && !moving && !video.seeking) { state.stalls++; $('stalls').textContent = state.stalls; } });
+video.addEventListener('playing', () => { everPlayed = true; session.failed.delete(at); showEdges(); say(`playing from ${state.edge}`); });
+if (video.requestVideoFrameCallback) {
+  video.requestVideoFrameCallback(() => {
+    state.firstFrame = (performance.now() - state.loadAt) / 1000;
+    $('first').textContent = state.firstFrame.toFixed(2) + ' s';
+  });
+}
+
+// A native player says nothing while an edge is gone: its clock standing still
+// for four seconds with an empty buffer is the sign.
+let lastTime = -1, lastMoved = performance.now();
+function watchdog() {
+  if (video.currentTime !== lastTime) { lastTime = video.currentTime; lastMoved = performance.now(); return; }
+  if (state.engine === 'native' && !video.paused && !moving && performance.now() - lastMoved > 4000) {
+    lastMoved = performance.now();
+    move('no progress for 4 s');
+  }
+}
+
+const trace = [];
+function measure() {
+  watchdog();
+  const t = video.currentTime;
+  let ahead = null;
+  for (let i = 0; i < video.buffered.length; i++) if (video.buffered.start(i) <= t + 0.1 && video.buffered.end(i) >= t) ahead = video.buffered.end(i) - t;
+  // hls.js knows the wall clock of what is on screen (EXT-X-PROGRAM-DATE-TIME);
+  // natively the distance to the live edge is the next best.
+  let latency = null;
+  if (hls && hls.playingDate) latency = (Date.now() - hls.playingDate.getTime()) / 1000;
+  else if (video.getStartDate && !isNaN(video.getStartDate())) latency = (Date.now() - video.getStartDate().getTime()) / 1000 - t;
+  else if (video.seekable.length && everPlayed) latency = video.seekable.end(video.seekable.length - 1) - t;
+  if (latency !== null && !(latency >= 0 && latency < 3600)) latency = null;
+  state.latency = latency; state.buffer = ahead;
+  $('latency').textContent = latency === null ? '–' : latency.toFixed(2) + ' s';
+  $('buffer').textContent = ahead === null ? '–' : ahead.toFixed(1) + ' s';
+  const size = video.videoHeight ? video.videoHeight + 'p' : '–';
+  if (video.videoHeight) state.rendition = size;
+  $('rendition').textContent = size;
+  trace.push([latency, ahead]);
+  if (trace.length > 240) trace.shift();
+  const top = Math.max(10, ...trace.flat().filter((v) => v !== null));
+  $('scale').textContent = Math.ceil(top) + ' s';
+  ['latency', 'buffer'].forEach((name, k) => {
+    $('line-' + name).setAttribute('points', trace.map((h, i) => h[k] === null ? '' : `${i},${(78 - 76 * h[k] / top).toFixed(1)}`).join(' '));
+  });
+}
+
+(async () => {
+  state.engine = pickEngine();
+  $('engine').textContent = state.engine || 'none';
+  if (!state.engine) { say('this browser plays HLS neither natively nor by Media Source Extensions', true); return; }
+  // The demo stands in for the provider's back end here: it hands out a token.
+  const answer = await fetch('/player/session.json', { cache: 'no-store' });
+  if (!answer.ok) throw new Error('session: ' + answer.status);
+  session = await answer.json();
+  session.failed = new Set();
+  at = Math.max(0, session.edges.indexOf(location.origin));
+  state.loadAt = performance.now();
+  load();
+  setInterval(measure, 500);
+})().catch((e) => { state.errors.push(String(e)); say('cannot start: ' + e.message, true); });
