@@ -7,9 +7,9 @@ import (
 	"weir/playlist"
 )
 
-// A rulebook remembers what a live media playlist has said so far and holds
+// A Rulebook remembers what a live media playlist has said so far and holds
 // each next version to it (HLSbis 6.2.1, 6.2.2, 6.3.4).
-type rulebook struct {
+type Rulebook struct {
 	target   int
 	sequence uint64
 	discSeq  uint64
@@ -23,8 +23,8 @@ type remembered struct {
 	discontinuity uint64
 }
 
-// check returns what version m breaks; nothing if it is in order.
-func (r *rulebook) check(m *playlist.Media) (broken []string) {
+// Check returns what version m breaks; nothing if it is in order.
+func (r *Rulebook) Check(m *playlist.Media) (broken []string) {
 	say := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	first := r.seen == nil
 	if first {

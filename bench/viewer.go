@@ -77,7 +77,7 @@ func (v *Viewer) play(ctx context.Context) error {
 // follow plays the media playlist at target.
 func (v *Viewer) follow(ctx context.Context, target string, began time.Time) error {
 	var (
-		rules rulebook
+		rules Rulebook
 		next  uint64 // the segment to fetch next
 		init  string // the initialization section it has
 		buf   buffer
@@ -98,7 +98,7 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 			v.opts.Stats.breach("media playlist: " + err.Error())
 			return err
 		}
-		for _, what := range rules.check(m) {
+		for _, what := range rules.Check(m) {
 			v.opts.Stats.breach(what)
 		}
 		end := m.MediaSequence + uint64(len(m.Segments))
