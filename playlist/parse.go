@@ -19,7 +19,7 @@ import (
 // Not kept, since the model has no place for them: EXT-X-START, EXT-X-DATERANGE, and the
 // low-latency tags. Unknown tags and comments are ignored (HLSbis 6.3.1). URIs that are
 // none (spaces, quotes) are percent-escaped; dates are cut to milliseconds, durations
-// rounded to microseconds.
+// rounded to microseconds; a second EXT-X-DISCONTINUITY for one segment says nothing new.
 func ParseMedia(p []byte) (*Media, error) {
 	s, err := scanMedia(p)
 	if err != nil {

@@ -182,6 +182,15 @@ func manyAttributes() string {
 	return b.String()
 }
 
+// grafov panics on more than we know of; an origin with a hundred channels must not end for
+// one playlist.
+func TestAPanicOfTheParserIsAnError(t *testing.T) {
+	err := decode(func() error { var m map[string]int; m["x"] = 1; return nil })
+	if err == nil || !strings.Contains(err.Error(), "the parser panicked") {
+		t.Errorf("%v", err)
+	}
+}
+
 // 24 KB of renditions and variants had grafov allocate 300 MB.
 func TestTheCubicMasterIsRefused(t *testing.T) {
 	cubic := func(n int) []byte {
