@@ -185,7 +185,7 @@ func manyAttributes() string {
 // grafov panics on more than we know of; an origin with a hundred channels must not end for
 // one playlist.
 func TestAPanicOfTheParserIsAnError(t *testing.T) {
-	err := decode(func() error { var m map[string]int; m["x"] = 1; return nil })
+	err := decode(func() error { return []error{}[len(t.Name())] })
 	if err == nil || !strings.Contains(err.Error(), "the parser panicked") {
 		t.Errorf("%v", err)
 	}

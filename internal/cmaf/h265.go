@@ -101,8 +101,10 @@ func timing265(r *bitReader, layers int) float64 {
 	for range 6 {
 		r.ue(anyValue) // block and transform sizes, hierarchy depths
 	}
-	if r.flag() && r.flag() { // scaling_list_enabled_flag, sps_scaling_list_data_present_flag
-		skipScaling265(r)
+	if r.flag() { // scaling_list_enabled_flag
+		if r.flag() { // sps_scaling_list_data_present_flag
+			skipScaling265(r)
+		}
 	}
 	r.skip(2)
 	if r.flag() { // pcm_enabled_flag
@@ -154,7 +156,8 @@ func skipReferences265(r *bitReader) bool {
 			r.skip(1)
 			r.ue(anyValue)
 			for range deltas[i-1] + 1 {
-				if r.flag() || r.flag() { // used_by_curr_pic_flag, use_delta_flag
+				used := r.flag()      // used_by_curr_pic_flag
+				if used || r.flag() { // use_delta_flag
 					deltas[i]++
 				}
 			}

@@ -5,8 +5,8 @@ import "fmt"
 // Chunk is a moof and its mdat.
 type Chunk struct {
 	// Offset is where the chunk begins in the stream: at the first box after the chunk
-	// before, so that styp, prft, sidx and emsg belong to the chunk they precede. ftyp
-	// and moov belong to none.
+	// before, so that styp, prft, sidx and emsg belong to the chunk they precede. A moov
+	// and what is before it belong to none.
 	Offset int64
 	// Size runs to the end of the mdat.
 	Size   int64
@@ -134,16 +134,12 @@ func (s *Scanner) read() error {
 
 // end is called when a box has passed by.
 func (s *Scanner) end(chunks []Chunk) []Chunk {
-	switch s.name {
-	case "ftyp":
-		s.start = s.pos
-	case "mdat":
-		chunks = append(chunks, Chunk{
-			Offset: s.start, Size: s.pos - s.start, Tracks: s.now, Independent: s.init.independent(s.now),
-		})
-		s.open, s.now, s.start = false, nil, s.pos
+	if s.name != "mdat" {
+		return chunks
 	}
-	return chunks
+	c := Chunk{Offset: s.start, Size: s.pos - s.start, Tracks: s.now, Independent: s.init.independent(s.now)}
+	s.open, s.now, s.start = false, nil, s.pos
+	return append(chunks, c)
 }
 
 // independent says whether the first video samples are sync samples; without an init, that

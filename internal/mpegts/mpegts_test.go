@@ -142,14 +142,18 @@ func TestASegmentThatDoesNotStartWithAKeyFrameIsSeen(t *testing.T) {
 		}
 	}
 	f(true, p)
-	// without its first picture
+	// without its first picture: what comes then is shown later than what follows it
 	units := 0
-	f(false, drop(p, func(_ int, k packet) bool {
+	headless := drop(p, func(_ int, k packet) bool {
 		if k.pid == 256 && k.start {
 			units++
 		}
 		return k.pid == 256 && units == 1
-	}))
+	})
+	f(false, headless)
+	if info, err := Inspect(headless); err != nil || info.FirstPTS < 1500*time.Millisecond || info.LastPTS != 1840*time.Millisecond {
+		t.Errorf("%+v, %v", info, err)
+	}
 	// begun in the middle of its first picture
 	first := true
 	f(false, drop(p, func(_ int, k packet) bool {
@@ -157,6 +161,17 @@ func TestASegmentThatDoesNotStartWithAKeyFrameIsSeen(t *testing.T) {
 		first = first && !is
 		return is
 	}))
+	// with the rest of a picture before the first whole one
+	var rest []byte
+	for i := 0; rest == nil; i += packetSize {
+		each(p[i:i+packetSize], func(k packet) bool {
+			if k.pid == 256 && !k.start {
+				rest = p[i : i+packetSize]
+			}
+			return true
+		})
+	}
+	f(false, slices.Concat(rest, p))
 }
 
 // An upload of something else, or of a broken stream, is refused with the reason.
