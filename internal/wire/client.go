@@ -182,19 +182,17 @@ func (c *Client) response(req *web.Request, in *http.Response, start time.Time, 
 	b := &clientBody{c: c, in: in, start: start, cancel: cancel, length: in.ContentLength}
 	resp := &web.Response{Status: in.StatusCode, Header: answerHeader(in.Header)}
 	if in.StatusCode < 200 || in.StatusCode > 599 {
-		b.Close()
+		b.discard("upstream_bad")
 		return nil, c.bad(fmt.Errorf("status %d", in.StatusCode))
 	}
 	switch {
 	case !web.HasBody(http.MethodGet, in.StatusCode): // 204, 304
-		b.used = true
-		b.Close()
+		b.discard("")
 	case req.Method == http.MethodHead:
-		b.used = true
-		b.Close()
+		b.discard("")
 		resp.Body = headBody(in.ContentLength)
 	case in.ContentLength > c.opts.MaxBody:
-		b.Close()
+		b.discard("upstream_bad")
 		return nil, c.bad(fmt.Errorf("a body of %d bytes, more than the %d allowed", in.ContentLength, c.opts.MaxBody))
 	default:
 		resp.Body = b

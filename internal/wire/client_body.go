@@ -135,6 +135,12 @@ func (b *clientBody) Close() {
 	})
 }
 
+// discard closes a body that nobody was given. Fate is what the request counts as.
+func (b *clientBody) discard(fate string) {
+	b.used, b.fate = true, fate
+	b.Close()
+}
+
 // finish gives the connection back, or up, and closes the account.
 func (b *clientBody) finish() {
 	_ = b.in.Body.Close() // before cancel: a body read to its end leaves its connection usable

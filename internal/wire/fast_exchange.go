@@ -29,8 +29,9 @@ type fastExchange struct {
 	wait  *waiter // nil: nothing was waited for
 	ctx   context.Context
 	body  web.Body
-	want  int64 // -1: chunked
-	small []byte
+	want  int64  // -1: chunked
+	whole []byte // all of a small body
+	small bool   // whole holds it
 	ended bool
 }
 
@@ -140,7 +141,7 @@ func (x *fastExchange) send(ctx *fasthttp.RequestCtx, resp *web.Response) {
 	if _, ok := resp.Body.(web.Drainer); ok {
 		out.ImmediateHeaderFlush = true
 	} else if p, st := resp.Body.View(0); st == web.Complete && int64(len(p)) == x.want && len(p) <= smallBody {
-		x.small = p
+		x.small, x.whole = true, p
 	} else {
 		out.ImmediateHeaderFlush = true
 		if st == web.Open {
@@ -194,8 +195,8 @@ func (x *fastExchange) Read([]byte) (int, error) {
 // the header. For any other the header has left, w is empty, and the bytes go
 // straight to the connection, which is what lets them be paced and flushed.
 func (x *fastExchange) WriteTo(w io.Writer) (int64, error) {
-	if x.small != nil {
-		n, err := w.Write(x.small)
+	if x.small {
+		n, err := w.Write(x.whole)
 		x.bytes += int64(n)
 		return int64(n), err
 	}
@@ -205,7 +206,9 @@ func (x *fastExchange) WriteTo(w io.Writer) (int64, error) {
 	}
 	err := pump(ctx, &x.record, x.body, x.want, (*fastSink)(x))
 	x.pace.done()
-	x.err = err
+	if x.err == nil {
+		x.err = err
+	}
 	return x.bytes, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -116,11 +117,13 @@ func (n *Net) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// netLogger takes what net/http has to say about single connections.
+// netLogger takes what net/http has to say about single connections: that it
+// said something, not what, which may quote a request.
 type netLogger struct{ log *slog.Logger }
 
 // Write implements [io.Writer].
 func (l netLogger) Write(p []byte) (int, error) {
-	l.log.Debug("net/http", "msg", string(p))
+	text, _, _ := strings.Cut(string(p), ":")
+	l.log.Debug("net/http", "msg", text)
 	return len(p), nil
 }
