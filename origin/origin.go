@@ -5,18 +5,27 @@
 // names are unique for ever, numbers never go back, and an encoder that restarts, cuts an
 // upload or sends nonsense harms nobody's stream but its own. Publishing touches neither
 // disk nor network.
+//
+// An upload ([upload]) and a pushed playlist ([pushed]) meet in an [intake], which decides
+// what is published; a [channel] puts that behind the log of a [rendition], whose newest
+// [snapshot] is what viewers see.
 package origin
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/internal/spool"
-	"weir/internal/web"
 )
 
 // Options configures an [Origin]. A zero field has the default named beside it.
@@ -34,18 +43,18 @@ type Options struct {
 	// guarantees that ingest is reached from this machine only.
 	OpenIngest bool
 
-	MaxChannels int          // channels that may exist at once; more are refused with 503. 0: 1000
-	MaxUpload   int64        // bytes of one pushed file; more is 413. 0: 64 MiB
-	Memory      int64        // bytes that all media held may cost together. 0: 1 GiB
-	Slab        *spool.Slab  // memory of uploads; nil: an own one
-	Log         *slog.Logger // nil: discard
-	Registerer  prometheus.Registerer
+	MaxChannels int                   // channels that may exist at once; more are refused with 503. 0: 1000
+	MaxUpload   int64                 // bytes of one pushed file; more is 413. 0: 64 MiB
+	Memory      int64                 // bytes that all uploads and media held may cost together. 0: 1 GiB
+	Slab        *spool.Slab           // memory of uploads; whatever it is used for counts against Memory. nil: an own one
+	Log         *slog.Logger          // nil: discard
+	Registerer  prometheus.Registerer // nil: metrics are kept but not registered
 }
 
 // Channel is how one stream is published.
 type Channel struct {
-	// TargetDuration is EXT-X-TARGETDURATION, in whole seconds at least 1 (a fraction is
-	// rounded up). 0: learned from the first playlist pushed.
+	// TargetDuration is EXT-X-TARGETDURATION, in whole seconds from 1 to 60 (a fraction
+	// is rounded up). 0: learned from the first playlist pushed.
 	TargetDuration time.Duration
 	// Window is how much the playlist lists: never fewer than 6 segments, never less
 	// than 3 target durations. 0: 30 s.
@@ -69,33 +78,187 @@ type Publisher struct {
 }
 
 // An Origin takes in pushed streams and serves them.
-type Origin struct{ opts Options }
+type Origin struct {
+	opts     Options
+	metrics  *metrics
+	refusals *throttle
+	lastName atomic.Int64 // epoch handed out last
+
+	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
+	mu       sync.Mutex
+}
 
 // New returns an Origin. It starts nothing.
-func New(o Options) (*Origin, error) { return &Origin{opts: o}, nil }
+func New(opts Options) (*Origin, error) {
+	if opts.MaxChannels == 0 {
+		opts.MaxChannels = 1000
+	}
+	if opts.MaxUpload == 0 {
+		opts.MaxUpload = 64 << 20
+	}
+	if opts.Memory == 0 {
+		opts.Memory = 1 << 30
+	}
+	if opts.MaxChannels < 0 || opts.MaxUpload < 0 || opts.Memory < 0 {
+		return nil, errors.New("origin.Options: MaxChannels, MaxUpload and Memory must not be negative")
+	}
+	if opts.Slab == nil {
+		opts.Slab = spool.NewSlab(spool.SlabOptions{})
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	opts.Channels = maps.Clone(opts.Channels)
+	o := &Origin{opts: opts, refusals: newThrottle()}
+	for name, c := range opts.Channels {
+		if !validChannel(name) {
+			return nil, fmt.Errorf("origin.Options.Channels: %q is no channel name", name)
+		}
+		if err := c.check(); err != nil {
+			return nil, fmt.Errorf("channel %s: %w", name, err)
+		}
+	}
+	if err := opts.Defaults.check(); err != nil {
+		return nil, fmt.Errorf("channel defaults: %w", err)
+	}
+	o.channels.Store(&map[string]*channel{})
+	o.metrics = newMetrics(opts.Registerer, opts.Slab.InUse)
+	return o, nil
+}
+
+func (c Channel) check() error {
+	switch {
+	case c.TargetDuration < 0 || c.TargetDuration > maxTarget*time.Second:
+		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
+	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0:
+		return errors.New("Window, Retention and HoldFor must not be negative")
+	}
+	return nil
+}
+
+// channelConfig returns how the channel of that name is published.
+func (o *Origin) channelConfig(name string) Channel {
+	c, d := o.opts.Channels[name], o.opts.Defaults
+	or := func(v, def time.Duration) time.Duration {
+		if v == 0 {
+			return def
+		}
+		return v
+	}
+	return Channel{
+		TargetDuration: or(c.TargetDuration, d.TargetDuration),
+		Window:         or(or(c.Window, d.Window), 30*time.Second),
+		Retention:      or(or(c.Retention, d.Retention), 60*time.Second),
+		HoldFor:        or(c.HoldFor, d.HoldFor),
+		EndWithEncoder: c.EndWithEncoder || d.EndWithEncoder,
+	}
+}
+
+// tickEvery is how exactly time is kept: what is due happens at most this much later.
+const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
 // any more. It blocks until ctx is done. An Origin without Run serves, but forgets nothing.
-func (o *Origin) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (o *Origin) Run(ctx context.Context) error {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			o.tick(now)
+		}
+	}
+}
 
-// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and the
-// media they name. Access to it is [Access]'s business.
-func (o *Origin) Viewers() web.Handler { return web.HandlerFunc(notYet) }
+func (o *Origin) tick(now time.Time) {
+	short := o.opts.Slab.InUse() > o.opts.Memory/10*9
+	for _, c := range *o.channels.Load() {
+		if now.UnixNano() < c.nextDue.Load() {
+			continue
+		}
+		if c.tick(now, short) {
+			o.remove(c)
+		}
+	}
+}
 
-// Ingest takes uploads at /ingest/{channel}/{path} and /ingest/k/{key}/{channel}/{path}.
-func (o *Origin) Ingest() web.Handler { return web.HandlerFunc(notYet) }
+// channel returns the channel of that name, nil if there is none.
+func (o *Origin) channel(name string) *channel { return (*o.channels.Load())[name] }
 
-// BeforeBody decides whether a request to [Origin.Ingest] may send its body: who it is from
-// and where it goes. It is for wire.NetOptions.BeforeBody, so that a challenge comes before
-// the upload (RFC 9110 10.1.1).
-func (o *Origin) BeforeBody(req *web.Request) error { return nil }
+// create returns the channel of that name, a new one if there is none.
+func (o *Origin) create(name string) (*channel, error) {
+	if c := o.channel(name); c != nil {
+		return c, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := *o.channels.Load()
+	if c := all[name]; c != nil {
+		return c, nil
+	}
+	if err := o.room(name, len(all)); err != nil {
+		return nil, err
+	}
+	c := o.newChannel(name, time.Now())
+	o.set(func(m map[string]*channel) { m[name] = c })
+	return c, nil
+}
 
-// Streams returns what is published now, by name.
-func (o *Origin) Streams() []StreamInfo { return nil }
+// room refuses a new channel where there are n already.
+func (o *Origin) room(name string, n int) error {
+	if n < o.opts.MaxChannels {
+		return nil
+	}
+	e := refuse(http.StatusServiceUnavailable, reasonChannels, "channel %s: there are %d channels already (ingest.max_channels)", name, n)
+	e.RetryAfter = 10 * time.Second
+	return e
+}
 
-// Close lets go of all media. Nothing may be served afterwards.
-func (o *Origin) Close() error { return nil }
+func (o *Origin) remove(c *channel) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.channel(c.name) == c {
+		o.set(func(m map[string]*channel) { delete(m, c.name) })
+	}
+	c.close()
+	o.opts.Log.Info("channel is gone", "channel", c.name)
+}
 
-func notYet(context.Context, *web.Request) (*web.Response, error) {
-	return nil, errors.New("not yet")
+func (o *Origin) set(change func(map[string]*channel)) {
+	m := maps.Clone(*o.channels.Load())
+	change(m)
+	o.channels.Store(&m)
+	o.metrics.channels.Set(float64(len(m)))
+}
+
+// memoryFull reports whether no more bytes may be taken in.
+func (o *Origin) memoryFull() bool { return o.opts.Slab.InUse() > o.opts.Memory }
+
+// epoch names a publishing that starts now. No two have the same, so that no name of a
+// segment is ever used twice.
+func (o *Origin) epoch(now time.Time) string {
+	for {
+		last := o.lastName.Load()
+		next := max(now.UnixMilli(), last+1)
+		if o.lastName.CompareAndSwap(last, next) {
+			return strconv.FormatInt(next, 36)
+		}
+	}
+}
+
+// secondsSince2025 is where the numbers of a publishing begin that starts now. As long as
+// segments and timelines last a second on average, an origin that lost its memory goes on
+// above all numbers it gave before.
+func secondsSince2025(now time.Time) uint64 {
+	return uint64(max(1, now.Sub(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))/time.Second))
+}
+
+// Close lets go of all media. Nothing may be pushed or served afterwards.
+func (o *Origin) Close() error {
+	for _, c := range *o.channels.Load() {
+		o.remove(c)
+	}
+	return nil
 }

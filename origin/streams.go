@@ -1,6 +1,11 @@
 package origin
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // StreamInfo is one channel as /debug/streams shows it.
 type StreamInfo struct {
@@ -16,6 +21,7 @@ type StreamInfo struct {
 // RenditionInfo is one rendition of a [StreamInfo].
 type RenditionInfo struct {
 	Name          string    `json:"name"`
+	Path          string    `json:"path"` // of the playlist as it is pushed
 	Codecs        string    `json:"codecs"`
 	First         uint64    `json:"first"` // media sequence number of the first segment listed
 	Last          uint64    `json:"last"`  // and of the last; First-1 when nothing is listed
@@ -23,8 +29,38 @@ type RenditionInfo struct {
 	Discontinuity uint64    `json:"discontinuity_sequence"`
 	Bandwidth     int64     `json:"bandwidth"`         // bits a second, peak
 	Average       int64     `json:"average_bandwidth"` // bits a second
-	Pending       int       `json:"pending"`           // pushed files not published (yet)
+	Pending       int       `json:"pending"`           // segments told of and not published yet
 	Waiting       int       `json:"waiting"`           // requests that wait for the next segment
 	LastPublished time.Time `json:"last_published"`
 	Dead          bool      `json:"dead"` // dropped from the multivariant playlist
+}
+
+// Streams returns what is published now, by name.
+func (o *Origin) Streams() []StreamInfo {
+	var all []StreamInfo
+	for _, c := range *o.channels.Load() {
+		all = append(all, c.info())
+	}
+	slices.SortFunc(all, func(a, b StreamInfo) int { return cmp.Compare(a.Channel, b.Channel) })
+	return all
+}
+
+func (c *channel) info() StreamInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := StreamInfo{Channel: c.name, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0}
+	if c.published != nil {
+		s.TargetDuration = time.Duration(c.published.target) * time.Second
+	}
+	for _, r := range c.order {
+		s.Ended = s.Ended && r.ended
+		s.Renditions = append(s.Renditions, RenditionInfo{
+			Name: r.name, Path: r.path, Codecs: strings.Join(codecsOf(r.tracks), ","),
+			First: r.next - uint64(len(r.log)-r.from), Last: r.next - 1,
+			Gaps: r.gapCount, Discontinuity: r.timeline,
+			Bandwidth: r.bw.highest(), Average: r.bw.average(),
+			Pending: len(r.in.queue), Waiting: int(r.waiting.Load()), LastPublished: r.last, Dead: r.gone,
+		})
+	}
+	return s
 }

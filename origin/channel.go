@@ -1,0 +1,398 @@
+package origin
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/playlist"
+)
+
+// idleFor is how long a channel outlives its encoder's last word.
+const idleFor = time.Hour
+
+// A channel is one publishing: what one encoder pushes, and what viewers see of it. Viewers
+// take no lock; an encoder waits only for its own channel.
+type channel struct {
+	name    string
+	o       *Origin
+	config  Channel
+	log     *slog.Logger
+	since   time.Time
+	epoch   string
+	multi   atomic.Pointer[multiSnapshot]
+	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
+	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
+
+	mu        sync.Mutex // guards what follows
+	store     store
+	byPath    map[string]*rendition
+	order     []*rendition
+	texts     map[string][]byte // what was pushed, for encoders that read it back
+	published *rule
+	lines     timelines
+	expected  *expectation
+	first     time.Time // when something was published first
+	multiAt   time.Time // when the multivariant playlist is published at the latest
+	resumed   time.Time // when publishing began again after all were silent
+	lastPush  time.Time
+	closed    bool
+}
+
+func (o *Origin) newChannel(name string, now time.Time) *channel {
+	c := &channel{
+		name: name, o: o, config: o.channelConfig(name), log: o.opts.Log.With("channel", name),
+		since: now, epoch: o.epoch(now), store: newStore(),
+		byPath: map[string]*rendition{}, texts: map[string][]byte{}, lastPush: now,
+	}
+	c.lines.first = secondsSince2025(now)
+	c.byName.Store(&map[string]*rendition{})
+	return c
+}
+
+// open begins an upload and returns its generation; false where there are too many.
+func (c *channel) open(path string) (gen uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.store.begin(path)
+}
+
+// abandon ends an upload that did not become complete.
+func (c *channel) abandon(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.store.end(path)
+}
+
+// result is how an upload ended; it is a metric label.
+type result string
+
+const (
+	resultStored   result = "stored"
+	resultPlaylist result = "playlist"
+	resultRepeated result = "repeated" // the same bytes again
+	resultStale    result = "stale"    // overtaken by a later one
+	resultIgnored  result = "ignored"  // nothing we publish
+	resultUnused   result = "unused"   // stored, and never listed
+	resultCut      result = "cut"
+	resultRefused  result = "refused"
+)
+
+// stored takes in an upload that is complete, with its one reference on the bytes.
+func (c *channel) stored(u *upload) result {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.store.end(u.path)
+	if c.closed {
+		u.buf.Close()
+		return resultStale
+	}
+	u.holders = 1
+	old, ok := c.store.put(u)
+	if !ok {
+		c.drop(u)
+		return resultStale
+	}
+	c.lastPush = now
+	res := resultStored
+	if old != nil {
+		if old.sum == u.sum {
+			res = resultRepeated
+		}
+		c.drop(old)
+	}
+	for _, r := range c.order {
+		c.apply(r, r.in.arrived(now, &c.store), now)
+	}
+	if len(c.store.byPath) > maxFiles {
+		c.sweep(now)
+	}
+	c.settle(now)
+	return res
+}
+
+// told takes in a pushed playlist.
+func (c *channel) told(path string, text []byte) error {
+	now := time.Now()
+	kind, err := kindOf(c.name, path, text)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case playlist.KindMultivariant:
+		return c.toldMaster(path, text, now)
+	case playlist.KindMedia:
+		p, err := readPushed(c.name, path, text, now)
+		if err != nil || p == nil {
+			return err
+		}
+		return c.toldMedia(path, text, p, now)
+	}
+	return nil
+}
+
+func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
+	x, err := readMaster(c.name, path, text)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	if len(x.paths) > 0 {
+		c.expected = x
+	}
+	c.remember(path, text)
+	c.lastPush = now
+	c.settle(now)
+	return nil
+}
+
+func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	if c.published == nil {
+		c.learn(p)
+	}
+	r := c.byPath[path]
+	if r == nil {
+		if len(c.order) >= maxRenditions {
+			return refuse(http.StatusServiceUnavailable, reasonChannels, "channel %s: %s: more than %d renditions", c.name, path, maxRenditions)
+		}
+		r = c.addRendition(path)
+	}
+	c.lastPush, r.lastPush = now, now
+	steps, stale := r.in.offer(p, &c.store)
+	if !stale {
+		c.remember(path, text)
+	}
+	c.apply(r, steps, now)
+	c.settle(now)
+	return nil
+}
+
+// learn fixes how this publishing is done, for good.
+func (c *channel) learn(p *pushed) {
+	d := c.config
+	target := int((d.TargetDuration + time.Second - 1) / time.Second)
+	if target == 0 {
+		target = p.target
+	}
+	td := time.Duration(target) * time.Second
+	hold := d.HoldFor
+	if hold == 0 {
+		hold = td * 3 / 2
+	}
+	c.published = &rule{
+		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: secondsSince2025(c.since),
+		window: d.Window, retention: d.Retention,
+	}
+	c.log.Info("channel publishes", "target_duration", td, "learned", d.TargetDuration == 0, "epoch", c.epoch)
+}
+
+func (c *channel) addRendition(path string) *rendition {
+	names := maps.Clone(*c.byName.Load())
+	name := renditionName(path)
+	if names[name] != nil { // x.m3u8 beside x/index.m3u8
+		name = marked(name, path)
+	}
+	r := newRendition(name, path, c.published, c.o.metrics)
+	c.byPath[path] = r
+	c.order = append(c.order, r)
+	names[name] = r
+	c.byName.Store(&names)
+	return r
+}
+
+func (c *channel) remember(path string, text []byte) {
+	if _, ok := c.texts[path]; ok || len(c.texts) < maxTexts {
+		c.texts[path] = text
+	}
+}
+
+// settle brings up to date what depends on all renditions, and when tick is needed next.
+func (c *channel) settle(now time.Time) {
+	c.refreshMulti(now)
+	c.o.metrics.renditions.WithLabelValues(c.name).Set(float64(c.alive()))
+	var due time.Time
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	for _, r := range c.order {
+		sooner(r.in.due())
+	}
+	if c.multi.Load() == nil {
+		sooner(c.multiAt)
+	}
+	sooner(now.Add(time.Second)) // retention, dead renditions
+	c.nextDue.Store(due.UnixNano())
+}
+
+// tick does what is due though nothing came. It reports whether the channel is at its end.
+func (c *channel) tick(now time.Time, short bool) (over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.order {
+		c.apply(r, r.in.settle(now, &c.store), now)
+		r.release(now, short, c.drop)
+	}
+	c.bury(now)
+	c.sweep(now)
+	c.settle(now)
+	return c.over(now, short)
+}
+
+// sweep lets go of files that nobody listed.
+func (c *channel) sweep(now time.Time) {
+	for _, u := range c.store.stale(now, c.o.opts.Memory/4, c.inUse) {
+		if u.holders == 1 {
+			c.o.metrics.uploads.WithLabelValues(string(resultUnused)).Inc()
+		}
+		c.drop(u)
+	}
+}
+
+// inUse reports whether an upload is the init segment of a running encoder, or listed and
+// waiting for those before it.
+func (c *channel) inUse(u *upload) bool {
+	for _, r := range c.order {
+		for i := range r.in.queue {
+			if e := &r.in.queue[i]; e.path == u.path || e.mapPath == u.path {
+				return true
+			}
+		}
+		if r.mapPath == u.path {
+			return true
+		}
+	}
+	return false
+}
+
+// bury drops renditions whose encoder went while others go on.
+func (c *channel) bury(now time.Time) {
+	if c.published == nil || len(c.order) < 2 {
+		return
+	}
+	if !slices.ContainsFunc(c.order, func(r *rendition) bool { return now.Sub(r.last) <= c.silence() }) {
+		return // all are silent: the encoder is, and it may come back
+	}
+	for _, r := range c.order {
+		since := r.last // all come back one after the other: each has the same time for it
+		if since.Before(c.resumed) {
+			since = c.resumed
+		}
+		if !r.gone && !r.ended && !r.last.IsZero() && now.Sub(since) > c.deadAfter() {
+			c.log.Warn("rendition is dead: others go on without it", "rendition", r.name, "silent", now.Sub(r.last))
+			r.gone, r.newGo = true, true
+			r.show()
+		}
+	}
+}
+
+// silence is how long a rendition may publish nothing and count as running.
+func (c *channel) silence() time.Duration {
+	return 2*time.Duration(c.published.target)*time.Second + c.published.hold
+}
+
+// running notes that something is published now.
+func (c *channel) running(now time.Time) {
+	for _, r := range c.order {
+		if now.Sub(r.last) <= c.silence() {
+			return
+		}
+	}
+	c.resumed = now
+}
+
+func (c *channel) deadAfter() time.Duration {
+	return max(c.published.window, 6*time.Duration(c.published.target)*time.Second)
+}
+
+func (c *channel) alive() (n int) {
+	for _, r := range c.order {
+		if !r.gone && len(r.log) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// over reports whether nothing of the channel is needed any more.
+func (c *channel) over(now time.Time, short bool) bool {
+	quiet := now.Sub(c.lastPush)
+	if c.store.total > 0 {
+		return false
+	}
+	if c.published == nil {
+		return quiet > staleAfter
+	}
+	ended := len(c.order) > 0
+	var longest time.Duration
+	for _, r := range c.order {
+		ended = ended && (r.ended || r.gone)
+		longest = max(longest, r.longest)
+	}
+	if ended {
+		return quiet > max(c.published.retention, 2*longest)
+	}
+	if short {
+		return quiet > idleFor/6
+	}
+	return quiet > idleFor
+}
+
+// drop gives back one hold on an upload's bytes.
+func (c *channel) drop(u *upload) {
+	if u.holders--; u.holders == 0 {
+		u.buf.Close()
+	}
+}
+
+// hold takes one more.
+func (c *channel) hold(u *upload) { u.holders++ }
+
+// close gives everything back.
+func (c *channel) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, r := range c.order {
+		for _, s := range r.log {
+			if s.up != nil {
+				c.drop(s.up)
+			}
+		}
+		for _, i := range r.inits {
+			c.drop(i.up)
+		}
+		r.log, r.inits, r.leaving, r.from = nil, nil, nil, 0
+		r.gone = true
+		r.show()
+	}
+	for _, u := range c.store.byPath {
+		c.drop(u)
+	}
+	clear(c.store.byPath)
+	c.o.metrics.forget(c.name)
+}
+
+// bytes returns the memory the channel's media hold.
+func (c *channel) bytes() int64 {
+	_, n := c.store.pending()
+	for _, r := range c.order {
+		n += r.bytes()
+	}
+	return n
+}

@@ -1,0 +1,177 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+
+	"weir/internal/web"
+	"weir/playlist"
+)
+
+// Ingest takes uploads at /ingest/{channel}/{path} and /ingest/k/{key}/{channel}/{path}. PUT
+// and POST are the same, DELETE is answered and ignored, GET and HEAD return what was pushed.
+func (o *Origin) Ingest() web.Handler { return web.HandlerFunc(o.ingest) }
+
+// BeforeBody decides whether a request to [Origin.Ingest] may send its body: who it is from
+// and where it goes. It is for wire.NetOptions.BeforeBody, so that a challenge comes before
+// the upload (RFC 9110 10.1.1).
+func (o *Origin) BeforeBody(req *web.Request) error {
+	t, err := o.admit(req)
+	return o.refused(req, t, err)
+}
+
+// admit decides all that can be decided without the body.
+func (o *Origin) admit(req *web.Request) (target, error) {
+	t, err := parseTarget(req.Path)
+	if err != nil {
+		return t, refuse(http.StatusBadRequest, reasonPath, "%w", err)
+	}
+	if err := o.authorize(req, t); err != nil {
+		return t, err
+	}
+	switch req.Method {
+	case http.MethodPut, http.MethodPost:
+		if o.channel(t.channel) == nil {
+			if err := o.room(t.channel, len(*o.channels.Load())); err != nil {
+				return t, err
+			}
+		}
+		if !isPlaylist(t.path) && !ignored(t.path) && !mediaName(t.path) {
+			return t, refuse(http.StatusUnsupportedMediaType, reasonType, "channel %s: %s: files of type %s are not taken", t.channel, t.path, quote(path.Ext(t.path)))
+		}
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+	default:
+		e := refuse(http.StatusMethodNotAllowed, "method", "channel %s: %s is not for ingest", t.channel, quote(req.Method))
+		e.Header = web.NewHeader("Allow", "PUT, POST, DELETE, GET, HEAD")
+		return t, e
+	}
+	return t, nil
+}
+
+// ignored reports whether a pushed file tells nothing we need: the DASH manifest of an
+// encoder that pushes HLS beside it.
+func ignored(p string) bool { return strings.HasSuffix(p, ".mpd") }
+
+func (o *Origin) ingest(ctx context.Context, req *web.Request) (*web.Response, error) {
+	t, err := o.admit(req)
+	if err == nil {
+		var resp *web.Response
+		switch req.Method {
+		case http.MethodPut, http.MethodPost:
+			err = o.push(t, req)
+		case http.MethodGet, http.MethodHead:
+			resp, err = o.readBack(t, req)
+		}
+		if err == nil && resp == nil {
+			resp = web.NewResponse(http.StatusOK, nil, "Cache-Control", "no-store")
+		}
+		if err == nil || web.StatusOf(err) == http.StatusNotFound {
+			return resp, err
+		}
+	}
+	return nil, o.refused(req, t, err)
+}
+
+// push takes in one upload.
+func (o *Origin) push(t target, req *web.Request) error {
+	if ignored(t.path) {
+		o.count(resultIgnored)
+		_, err := io.Copy(io.Discard, io.LimitReader(body(req), o.opts.MaxUpload))
+		if err != nil {
+			return o.uploadError(t, 0, err)
+		}
+		return nil
+	}
+	if isPlaylist(t.path) {
+		text, err := o.receiveText(t, req)
+		if err != nil {
+			return err
+		}
+		c, err := o.create(t.channel)
+		if err != nil {
+			return err
+		}
+		if err := c.told(t.path, text); err != nil {
+			return err
+		}
+		o.count(resultPlaylist)
+		return nil
+	}
+	c, err := o.create(t.channel)
+	if err != nil {
+		return err
+	}
+	u, err := o.receive(c, t, req)
+	if err != nil {
+		return err
+	}
+	o.count(c.stored(u))
+	return nil
+}
+
+func (o *Origin) count(r result) { o.metrics.uploads.WithLabelValues(string(r)).Inc() }
+
+// readBack answers with what was pushed: FFmpeg's append_list asks for its own playlist.
+func (o *Origin) readBack(t target, req *web.Request) (*web.Response, error) {
+	if c := o.channel(t.channel); c != nil {
+		if body, kind := c.pushedFile(t.path); body != nil {
+			return web.Select(req, web.NewResponse(http.StatusOK, body, "Content-Type", kind, "Cache-Control", "no-store")), nil
+		}
+	}
+	return nil, refuse(http.StatusNotFound, "not_pushed", "channel %s: %s: nothing was pushed there", t.channel, t.path)
+}
+
+// pushedFile returns the body of a pushed file and its type, or nil.
+func (c *channel) pushedFile(p string) (web.Body, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text := c.texts[p]; text != nil {
+		return web.Bytes(text), playlist.MIMEType
+	}
+	if u := c.store.complete(p); u != nil && u.buf.TryRef() {
+		return u.buf, contentType(path.Ext(p), true)
+	}
+	return nil, ""
+}
+
+// refused logs and counts a refusal, names no secret, and returns it.
+func (o *Origin) refused(req *web.Request, t target, err error) error {
+	if err == nil {
+		return nil
+	}
+	reason := web.ReasonOf(err)
+	if reason == "" {
+		reason = "other"
+	}
+	o.metrics.refusals.WithLabelValues(reason).Inc()
+	if m := req.Method; m == http.MethodPut || m == http.MethodPost {
+		if reason == reasonCut || errors.Is(err, web.ErrAborted) {
+			o.count(resultCut)
+		} else {
+			o.count(resultRefused)
+		}
+	}
+	if dropped, ok := o.refusals.allow(reason); ok {
+		o.opts.Log.Warn("ingest refused", "channel", t.channel, "path", masked(req.Path, t), "method", req.Method,
+			"remote", req.Remote.Addr(), "status", web.StatusOf(err), "reason", reason, "err", err, "dropped", dropped)
+	}
+	return err
+}
+
+// masked is a request's path for the log: without the key, if one stands there.
+func masked(p string, t target) string {
+	if t.channel != "" {
+		return t.path
+	}
+	if strings.HasPrefix(p, "/ingest/k/") {
+		return "/ingest/k/***"
+	}
+	if len(p) > maxPath {
+		p = p[:maxPath]
+	}
+	return p
+}

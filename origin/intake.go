@@ -1,0 +1,341 @@
+package origin
+
+import "time"
+
+// The encoder's text and the bytes it uploads come over separate connections, in any order,
+// in part or not at all; and an encoder that restarts uses its names and numbers again. An
+// intake makes one truthful sequence of segments out of that. It does no I/O, holds no lock,
+// starts no timer: it is told what came and asked what follows.
+//
+// An incarnation is one run of the encoder. What ties an entry to an upload is its path and
+// that the upload began in the same incarnation: each upload has a generation, counted as
+// uploads begin, and floor is the last generation that belongs to earlier incarnations.
+
+// files is what an intake may know of the uploads of its channel.
+type files interface {
+	complete(path string) *upload // the newest upload that is wholly there; nil: none
+	arriving(path string) bool    // one is under way
+}
+
+const (
+	maxQueue  = 1024 // entries expected and not yet published
+	maxKnown  = 4096 // sequence numbers and paths remembered
+	maxAside  = 4    // playlists put aside
+	maxMissed = 16   // segments never told of that are made up for with gaps
+)
+
+// taken is the upload that was last published under a path.
+type taken struct {
+	inc  int
+	seq  uint64
+	gen  uint64
+	sum  [32]byte
+	at   time.Time
+	path string
+}
+
+// A step is what follows: publish entry with the bytes of up, or as a gap.
+type step struct {
+	entry
+	up    *upload // nil: a gap
+	why   gapReason
+	fresh bool // before it there is nothing of its incarnation: it may not continue what is there
+}
+
+// gapReason says why media are missing; it is a metric label.
+type gapReason uint8
+
+const (
+	gapNone   gapReason = iota
+	gapLost             // listed, never wholly there in time
+	gapUntold           // no playlist that told of it arrived
+	gapSaid             // the encoder said so itself
+	gapNoInit           // its init segment never came
+	gapLong             // longer than the target duration
+	gapFiller           // stands for a discontinuity this rendition did not have
+)
+
+func (g gapReason) String() string {
+	return [...]string{"none", "lost", "untold", "encoder", "no_init", "too_long", "filler"}[g]
+}
+
+type intake struct {
+	hold time.Duration // how long an entry may wait for its bytes, from when it was listed
+
+	started   bool
+	inc       int
+	floor     uint64            // uploads of media up to this generation belong to earlier incarnations
+	initFloor uint64            // and of init segments
+	max       uint64            // highest sequence number told of in this incarnation
+	known     map[uint64]string // path by sequence number, of this incarnation
+	taken     map[string]taken  // by path, of all incarnations
+	oldest    []string          // paths of taken, for forgetting
+	newest    taken
+	queue     []entry
+	aside     []*pushed // they told nothing new when they came: late, or early
+	fresh     bool      // nothing of this incarnation was published yet
+	ended     bool      // EXT-X-ENDLIST stands behind the last entry told of
+}
+
+func newIntake() *intake { return &intake{known: map[uint64]string{}, taken: map[string]taken{}} }
+
+// offer takes in a pushed playlist. stale: it told nothing new.
+func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
+	from := in.renewed(p, f)
+	switch {
+	case !in.started:
+		in.begin(p, 0, f)
+	case from >= 0:
+		steps = in.restart(p, from, f)
+	case in.foreign(p):
+		steps = in.restart(p, 0, f)
+	case p.last().seq > in.max:
+		steps = in.extend(p, f)
+	default:
+		stale = true
+		if in.aside = append(in.aside, p); len(in.aside) > maxAside {
+			in.aside = in.aside[1:]
+		}
+	}
+	// A playlist that is behind what others told says nothing about the end.
+	if p.last().seq == in.max && in.known[in.max] == p.last().path {
+		in.ended = in.ended || p.end
+	}
+	return append(steps, in.settle(p.at, f)...), stale
+}
+
+// arrived is to be called when an upload became complete, and settle's result with it.
+func (in *intake) arrived(now time.Time, f files) (steps []step) {
+	for i := len(in.aside) - 1; i >= 0; i-- {
+		p := in.aside[i]
+		if now.Sub(p.at) > 2*in.hold {
+			break // too old to have been early: it was late
+		}
+		if from := in.renewed(p, f); from >= 0 {
+			steps = in.restart(p, from, f)
+			in.ended = p.end
+			break
+		}
+	}
+	return append(steps, in.settle(now, f)...)
+}
+
+// begin starts an incarnation with the entries of p from the given one on. Leading ones of
+// which there is no sign were made before we listened; the last may be ahead of its bytes.
+func (in *intake) begin(p *pushed, from int, f files) {
+	in.started, in.ended, in.aside = true, false, nil
+	clear(in.known)
+	for i := range p.entries {
+		in.know(&p.entries[i])
+	}
+	in.max = p.last().seq
+	entries := p.entries[max(from, len(p.entries)-maxQueue):]
+	for len(entries) > 1 && in.usable(&entries[0], f) == nil && !f.arriving(entries[0].path) && !entries[0].gap {
+		entries = entries[1:]
+	}
+	in.queue, in.fresh = nil, true
+	for _, e := range entries {
+		in.push(e, f)
+	}
+}
+
+// restart ends an incarnation and begins the next. Whatever the old one left complete is
+// published first; what it left incomplete will not come any more.
+func (in *intake) restart(p *pushed, from int, f files) []step {
+	steps := in.flush(f)
+	in.inc++
+	in.floor, in.initFloor = max(in.floor, in.newest.gen), max(in.initFloor, in.newest.gen)
+	in.begin(p, from, f)
+	return steps
+}
+
+// extend appends what p tells beyond what is known.
+func (in *intake) extend(p *pushed, f files) (steps []step) {
+	if missed := p.first() - in.max - 1; p.first() > in.max+1 {
+		if missed > maxMissed {
+			return in.restart(p, 0, f) // too much to make up for: a new beginning
+		}
+		for range missed {
+			in.max++
+			in.push(entry{seq: in.max, gap: true, dur: p.entries[0].dur, listed: p.at}, f)
+		}
+	}
+	if p.last().seq-in.max > maxQueue {
+		return in.restart(p, 0, f)
+	}
+	for i := range p.entries {
+		e := &p.entries[i]
+		in.know(e)
+		if e.seq > in.max {
+			in.push(*e, f)
+		}
+	}
+	in.max, in.ended = p.last().seq, false
+	for len(in.queue) > maxQueue { // an encoder far ahead of its bytes
+		steps = append(steps, in.gap(gapLost))
+	}
+	return steps
+}
+
+func (in *intake) push(e entry, f files) {
+	if e.mapPath != "" {
+		// What the path means now, before a successor can overwrite it.
+		if u := f.complete(e.mapPath); u != nil && u.gen > in.initFloor {
+			e.init = u
+		}
+	}
+	in.queue = append(in.queue, e)
+}
+
+func (in *intake) know(e *entry) {
+	in.known[e.seq] = e.path
+	if len(in.known) > 2*maxKnown {
+		for seq := range in.known {
+			if seq+maxKnown < e.seq {
+				delete(in.known, seq)
+			}
+		}
+	}
+}
+
+// renewed looks in p for proof that the encoder started over: a segment of this incarnation
+// whose path has been uploaded again since, with other bytes. An encoder can also make the
+// very same bytes again; what proves it then is that the last segment of a playlist which
+// falls back was uploaded after its successors. It returns the index of the first segment
+// uploaded again, or -1.
+func (in *intake) renewed(p *pushed, f files) int {
+	from, proof := -1, false
+	for i := range p.entries {
+		e := &p.entries[i]
+		t, ok := in.taken[e.path]
+		if !ok || t.inc != in.inc || t.seq != e.seq {
+			continue
+		}
+		u := f.complete(e.path)
+		if u == nil || u.gen <= t.gen {
+			continue
+		}
+		if from < 0 {
+			from = i
+		}
+		again := i == len(p.entries)-1 && e.seq < in.newest.seq && u.gen > in.newest.gen && !p.at.Before(in.newest.at)
+		proof = proof || u.sum != t.sum || again
+	}
+	if !proof {
+		return -1
+	}
+	return from
+}
+
+// foreign reports whether p cannot be of this incarnation, though it does not go beyond it:
+// it gives another path to a number, or falls back to numbers never told of.
+func (in *intake) foreign(p *pushed) bool {
+	for i := range p.entries {
+		if path, ok := in.known[p.entries[i].seq]; ok && path != p.entries[i].path {
+			return true
+		}
+	}
+	_, ok := in.known[p.last().seq]
+	return !ok && p.last().seq <= in.max
+}
+
+// settle returns what can be published by now, in order.
+func (in *intake) settle(now time.Time, f files) (steps []step) {
+	for len(in.queue) > 0 {
+		e := &in.queue[0]
+		late := !now.Before(e.listed.Add(in.hold))
+		u := in.usable(e, f)
+		switch {
+		case e.gap && e.path == "":
+			steps = append(steps, in.gap(gapUntold))
+			continue
+		case e.gap:
+			steps = append(steps, in.gap(gapSaid))
+			continue
+		case u == nil && !late:
+			return steps
+		case u == nil:
+			steps = append(steps, in.gap(gapLost))
+			continue
+		}
+		if e.mapPath != "" && e.init == nil {
+			init := f.complete(e.mapPath)
+			switch {
+			case init != nil && (init.gen > in.initFloor || late):
+				e.init = init
+			case !late:
+				return steps
+			default:
+				steps = append(steps, in.gap(gapNoInit))
+				continue
+			}
+		}
+		steps = append(steps, in.take(u, now))
+	}
+	return steps
+}
+
+// due returns when settle may have more to say though nothing came; zero: never.
+func (in *intake) due() time.Time {
+	if len(in.queue) == 0 {
+		return time.Time{}
+	}
+	return in.queue[0].listed.Add(in.hold)
+}
+
+// flush publishes what is complete, with gaps between, and forgets the rest.
+func (in *intake) flush(f files) (steps []step) {
+	whole := func(e *entry) bool {
+		return in.usable(e, f) != nil && (e.mapPath == "" || e.init != nil)
+	}
+	n := len(in.queue)
+	for n > 0 && !whole(&in.queue[n-1]) {
+		n--
+	}
+	for range n {
+		if e := &in.queue[0]; whole(e) {
+			steps = append(steps, in.take(in.usable(e, f), e.listed))
+		} else {
+			steps = append(steps, in.gap(gapLost))
+		}
+	}
+	in.queue = nil
+	return steps
+}
+
+// usable returns the upload that e means: of this incarnation, and not one that was
+// published under another number.
+func (in *intake) usable(e *entry, f files) *upload {
+	u := f.complete(e.path)
+	if e.gap || u == nil || u.gen <= in.floor || u.gen <= in.taken[e.path].gen {
+		return nil
+	}
+	return u
+}
+
+func (in *intake) pop() entry {
+	e := in.queue[0]
+	in.queue = in.queue[1:]
+	return e
+}
+
+func (in *intake) gap(why gapReason) step {
+	return step{entry: in.pop(), why: why, fresh: in.fresh}
+}
+
+func (in *intake) take(u *upload, now time.Time) step {
+	e, fresh := in.pop(), in.fresh
+	if fresh {
+		// Uploads that began before this one are older than this incarnation.
+		in.floor, in.fresh = max(in.floor, u.gen-1), false
+	}
+	if _, ok := in.taken[e.path]; !ok {
+		if in.oldest = append(in.oldest, e.path); len(in.oldest) > maxKnown {
+			delete(in.taken, in.oldest[0])
+			in.oldest = in.oldest[1:]
+		}
+	}
+	in.newest = taken{in.inc, e.seq, u.gen, u.sum, now, e.path}
+	in.taken[e.path] = in.newest
+	return step{entry: e, up: u, fresh: fresh}
+}

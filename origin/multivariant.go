@@ -1,0 +1,206 @@
+package origin
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/internal/cmaf"
+	"weir/playlist"
+)
+
+// multiSnapshot is a multivariant playlist at one moment.
+type multiSnapshot struct {
+	says *playlist.Multivariant
+	text func() *rendered
+}
+
+const (
+	audioGroup    = "audio"
+	subtitleGroup = "subs"
+)
+
+// refreshMulti publishes a new multivariant playlist where what it says has changed. The
+// first one waits until every rendition that is expected has media, but no longer than three
+// target durations; where no pushed multivariant playlist tells what to expect, it waits a
+// moment for siblings.
+func (c *channel) refreshMulti(now time.Time) {
+	if c.published == nil || c.alive() == 0 {
+		return
+	}
+	if c.first.IsZero() {
+		c.first = now
+	}
+	old := c.multi.Load()
+	if old == nil {
+		td := time.Duration(c.published.target) * time.Second
+		wait := 3 * td
+		if c.missing() == 0 {
+			wait = 0
+			if c.expected == nil {
+				wait = min(td/4, time.Second)
+			}
+		}
+		if c.multiAt = c.first.Add(wait); now.Before(c.multiAt) {
+			return
+		}
+	}
+	m := c.multivariant()
+	if old != nil && reflect.DeepEqual(old.says, m) {
+		return
+	}
+	c.multi.Store(&multiSnapshot{m, render(m.Append, c.o.metrics)})
+}
+
+// missing counts renditions that are expected and have no media.
+func (c *channel) missing() (n int) {
+	for _, r := range c.order {
+		if len(r.log) == 0 {
+			n++
+		}
+	}
+	if c.expected != nil {
+		for _, p := range c.expected.paths {
+			if c.byPath[p] == nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// multivariant describes the renditions that publish, by what was measured of them.
+func (c *channel) multivariant() *playlist.Multivariant {
+	m := &playlist.Multivariant{IndependentSegments: true}
+	var video, audio, text []*rendition
+	for _, r := range c.order {
+		if r.gone || len(r.log) == 0 {
+			continue
+		}
+		m.IndependentSegments = m.IndependentSegments && r.solo
+		switch kinds := r.kinds(); {
+		case r.format == formatVTT || kinds == cmaf.Text:
+			text = append(text, r)
+		case kinds == cmaf.Audio:
+			audio = append(audio, r)
+		default:
+			video = append(video, r)
+		}
+	}
+	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(b.bw.highest(), a.bw.highest()) })
+	var sound *rendition // the dearest of the group
+	if len(video) > 0 && c.grouped(video, audio) {
+		for i, r := range audio {
+			m.Renditions = append(m.Renditions, c.alternative("AUDIO", audioGroup, r, i == 0))
+			if sound == nil || r.bw.highest() > sound.bw.highest() {
+				sound = r
+			}
+		}
+	} else {
+		video = append(video, audio...)
+	}
+	for i, r := range text {
+		m.Renditions = append(m.Renditions, c.alternative("SUBTITLES", subtitleGroup, r, i == 0))
+	}
+	for _, r := range video {
+		v := playlist.Variant{
+			URI: r.name + "/index.m3u8", Bandwidth: r.bw.highest(), AverageBandwidth: r.bw.average(),
+			FrameRate: r.rate,
+		}
+		codecs := codecsOf(r.tracks)
+		if sound != nil {
+			v.Audio = audioGroup
+			v.Bandwidth += sound.bw.highest()
+			v.AverageBandwidth += sound.bw.average()
+			for _, a := range audio {
+				codecs = merge(codecs, codecsOf(a.tracks))
+			}
+		}
+		if len(text) > 0 {
+			v.Subtitles = subtitleGroup
+		}
+		v.Bandwidth, v.AverageBandwidth = roundUp(v.Bandwidth), roundUp(v.AverageBandwidth)
+		v.Codecs = strings.Join(codecs, ",")
+		for _, t := range r.tracks {
+			if t.Kind == cmaf.Video {
+				v.Width, v.Height = t.Width, t.Height
+			}
+		}
+		m.Variants = append(m.Variants, v)
+	}
+	return m
+}
+
+// kinds is cmaf.Audio or cmaf.Text where all tracks are, else cmaf.Video.
+func (r *rendition) kinds() string {
+	if r.format == formatAAC || r.format == formatMP3 {
+		return cmaf.Audio
+	}
+	if len(r.tracks) == 0 {
+		return cmaf.Video
+	}
+	for _, t := range r.tracks {
+		if t.Kind != r.tracks[0].Kind || t.Kind == cmaf.Video || t.Kind == "" {
+			return cmaf.Video
+		}
+	}
+	return r.tracks[0].Kind
+}
+
+// grouped decides whether audio renditions are the sound of the video ones, or variants of
+// their own for those who cannot afford pictures: the first where the encoder says so, or
+// where some video has no sound in it.
+func (c *channel) grouped(video, audio []*rendition) bool {
+	for _, a := range audio {
+		if c.expected != nil {
+			if x, ok := c.expected.media[a.path]; ok && x.Type == "AUDIO" {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(video, func(v *rendition) bool {
+		return len(v.tracks) > 0 && !slices.ContainsFunc(v.tracks, func(t cmaf.Track) bool { return t.Kind == cmaf.Audio })
+	})
+}
+
+// alternative describes an audio or subtitle rendition; what the bytes do not tell (its
+// name, its language) is taken from what the encoder said.
+func (c *channel) alternative(kind, group string, r *rendition, first bool) playlist.Rendition {
+	x := playlist.Rendition{
+		Type: kind, GroupID: group, Name: r.name, URI: r.name + "/index.m3u8",
+		Default: first && kind == "AUDIO", Autoselect: true,
+	}
+	for _, t := range r.tracks {
+		if t.Kind == cmaf.Audio && t.Channels > 0 {
+			x.Channels = strconv.Itoa(t.Channels)
+		}
+		x.Language = cmp.Or(x.Language, t.Language)
+	}
+	if c.expected != nil {
+		x.Language = cmp.Or(c.expected.media[r.path].Language, x.Language)
+	}
+	return x
+}
+
+func codecsOf(tracks []cmaf.Track) (list []string) {
+	for _, kind := range []string{cmaf.Video, cmaf.Audio, cmaf.Text} {
+		for _, t := range tracks {
+			if t.Kind == kind && t.Codec != "" {
+				list = merge(list, []string{t.Codec})
+			}
+		}
+	}
+	return list
+}
+
+func merge(list, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}

@@ -1,0 +1,278 @@
+package origin
+
+import (
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"weir/internal/cmaf"
+	"weir/internal/web"
+)
+
+const (
+	minWindow  = 6    // segments: HLS authoring 8.11
+	maxWindow  = 2048 // segments listed, however short they are
+	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
+	maxFillers = 8    // discontinuities made up for
+)
+
+// continuity is how far, in media time, a segment may begin from where the one before it
+// ended and still be taken for its continuation.
+const continuity = 150 * time.Millisecond
+
+// A rendition is one append-only log of segments; the listed window and what is still kept
+// are views of it. All but snapshots is guarded by the channel's lock.
+type rendition struct {
+	snapshots
+	name, path string // as viewers see it, and as the playlist is pushed
+	mapPath    string // of the init segment listed last
+	in         *intake
+	rule       *rule
+	metrics    *metrics
+
+	log      []*segment
+	from     int // index in log of the first segment listed
+	leaving  []kept
+	inits    []*initSegment
+	next     uint64 // number of the next segment
+	longest  time.Duration
+	solo     bool
+	gone     bool
+	newGo    bool // the window begins anew with the next segment
+	ended    bool
+	lastPush time.Time
+	last     time.Time // when a segment with media was published last
+	gapCount uint64
+
+	// Where the timeline stands.
+	timeline uint64
+	placed   bool          // on a timeline
+	unproven bool          // the next segment must show that it continues
+	date     time.Time     // of the next segment
+	expect   time.Duration // media time of the next segment
+	timed    bool
+	format   format
+	tracks   []cmaf.Track
+	rate     float64
+	bw       bandwidth
+}
+
+// kept is a segment that left the playlist and can still be fetched.
+type kept struct {
+	seg   *segment
+	until time.Time
+}
+
+// rule is how a channel publishes, once its target duration is known.
+type rule struct {
+	epoch     string
+	target    int // seconds
+	window    time.Duration
+	retention time.Duration
+	hold      time.Duration
+	end       bool
+	first     uint64 // media sequence number of the first segment
+}
+
+func newRendition(name, path string, r *rule, m *metrics) *rendition {
+	x := &rendition{name: name, path: path, in: newIntake(), rule: r, metrics: m, next: r.first, solo: true}
+	x.in.hold = r.hold
+	x.bw.target = time.Duration(r.target) * time.Second
+	x.replace(&snapshot{target: r.target, next: x.next, text: func() *rendered { return nil }})
+	return x
+}
+
+// appendSegment puts a segment behind the log. It fills in the number, name, timeline and
+// date, and takes up's reference over.
+func (r *rendition) appendSegment(seg *segment, now time.Time) {
+	seg.number, seg.timeline, seg.date, seg.listed = r.next, r.timeline, r.date, now
+	ext := ".gap"
+	if n := len(r.log); n > 0 {
+		ext = extOf(r.log[n-1].name)
+	}
+	if seg.up != nil {
+		ext = seg.up.format.ext(seg.up.path)
+		r.last = now
+	}
+	seg.name = r.rule.epoch + "-" + strconv.FormatUint(seg.number, 10) + ext
+	if seg.up != nil {
+		seg.base = mediaHeader(contentType(ext, r.hasVideo()), seg.name)
+	}
+	r.next++
+	r.date = r.date.Add(seg.dur)
+	r.expect += seg.dur
+	if r.newGo {
+		r.newGo, r.gone, r.ended = false, false, false
+		r.leave(len(r.log), now)
+	}
+	r.log = append(r.log, seg)
+}
+
+func extOf(name string) string {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '.' {
+			return name[i:]
+		}
+	}
+	return ""
+}
+
+func mediaHeader(contentType, name string) *web.Header {
+	h := web.NewHeader("Content-Type", contentType, "ETag", `"`+name+`"`, "Accept-Ranges", "bytes", "X-Content-Type-Options", "nosniff")
+	return &h
+}
+
+func (r *rendition) hasVideo() bool {
+	for _, t := range r.tracks {
+		if t.Kind == cmaf.Video {
+			return true
+		}
+	}
+	return len(r.tracks) == 0
+}
+
+// gap lists dur without media, in as many segments as the target duration asks for: "the
+// EXTINF duration of each Media Segment, when rounded, MUST be less than or equal to the
+// target duration" holds for gaps too. It reports false where that would be too many.
+func (r *rendition) gap(dur time.Duration, now time.Time) (n int, ok bool) {
+	for n = 1; seconds(dur/time.Duration(n)) > r.rule.target; n++ {
+		if n == maxGaps {
+			return 0, false
+		}
+	}
+	var init *initSegment
+	if len(r.log) > 0 {
+		init = r.log[len(r.log)-1].init
+	}
+	for i := range n {
+		share := dur*time.Duration(i+1)/time.Duration(n) - dur*time.Duration(i)/time.Duration(n)
+		r.appendSegment(&segment{dur: share, init: init}, now)
+		r.gapCount++
+	}
+	r.bw.cut()
+	return n, true
+}
+
+// initFor returns the EXT-X-MAP of these bytes: the one there is, or a new one. The caller
+// holds up already; the rendition takes a hold of its own through keep.
+func (r *rendition) initFor(up *upload, keep func(*upload)) *initSegment {
+	for _, i := range r.inits {
+		if i.up.sum == up.sum {
+			return i
+		}
+	}
+	name := "init-" + hex.EncodeToString(up.sum[:10]) + ".mp4"
+	i := &initSegment{name: name, up: up, base: mediaHeader(contentType(".mp4", hasVideo(up.tracks)), name)}
+	keep(up)
+	r.inits = append(r.inits[:len(r.inits):len(r.inits)], i) // snapshots share what is there
+	return i
+}
+
+func hasVideo(tracks []cmaf.Track) bool {
+	for _, t := range tracks {
+		if t.Kind == cmaf.Video {
+			return true
+		}
+	}
+	return len(tracks) == 0
+}
+
+// slide moves the window's front as far as it may go. "The server MUST NOT remove a Media
+// Segment from a Playlist file without an EXT-X-ENDLIST tag if that would produce a Playlist
+// whose duration is less than three times the target duration" (HLSbis 6.2.2).
+func (r *rendition) slide(now time.Time) {
+	least := max(r.rule.window, 3*time.Duration(r.rule.target)*time.Second)
+	from := len(r.log)
+	var total time.Duration
+	for from > r.from && (total < least || len(r.log)-from < minWindow) && len(r.log)-from < maxWindow {
+		from--
+		total += r.log[from].dur
+	}
+	for _, s := range r.log[r.from:from] {
+		total += s.dur
+	}
+	r.longest = max(r.longest, total)
+	r.leave(from, now)
+}
+
+// leave takes what lies before index from out of the playlist. It stays fetchable for the
+// retention, and never less than its Availability Duration: "the duration of the segment plus
+// the duration of the longest-duration Playlist" (HLSbis 6.2.2), counted here from when it
+// leaves, which is later than the text asks.
+func (r *rendition) leave(from int, now time.Time) {
+	for _, s := range r.log[r.from:from] {
+		r.leaving = append(r.leaving, kept{s, now.Add(max(r.rule.retention, r.longest+s.dur))})
+	}
+	r.from = max(r.from, from)
+}
+
+// release lets go of what nobody may ask for any more. short: memory is, so that what is
+// kept beyond the Availability Duration goes too.
+func (r *rendition) release(now time.Time, short bool, drop func(*upload)) {
+	n := 0
+	for _, k := range r.leaving {
+		until := k.until
+		if short {
+			until = k.seg.listed.Add(r.longest + k.seg.dur)
+		}
+		if now.Before(until) {
+			break
+		}
+		if k.seg.up != nil {
+			drop(k.seg.up)
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	r.leaving = r.leaving[n:]
+	r.log = r.log[n:]
+	r.from -= n
+	used := map[*initSegment]bool{}
+	for _, s := range r.log {
+		used[s.init] = true
+	}
+	inits := r.inits[:0:0]
+	for i, s := range r.inits {
+		if used[s] || i == len(r.inits)-1 { // the newest is the next segment's
+			inits = append(inits, s)
+		} else {
+			drop(s.up)
+		}
+	}
+	r.inits = inits
+}
+
+// publish makes what was appended visible, in one step.
+func (r *rendition) publish(now time.Time) {
+	r.slide(now)
+	r.show()
+}
+
+// show replaces the snapshot by one of the present state.
+func (r *rendition) show() {
+	s := &snapshot{
+		log: r.log[:len(r.log):len(r.log)], window: r.log[r.from:len(r.log):len(r.log)],
+		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
+	}
+	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)
+	r.replace(s)
+}
+
+// drained reports whether all that the encoder told of is published, and it said that this
+// was all.
+func (r *rendition) drained() bool { return r.in.ended && len(r.in.queue) == 0 }
+
+// bytes returns the memory its media hold.
+func (r *rendition) bytes() (n int64) {
+	for _, s := range r.log {
+		if s.up != nil {
+			n += s.up.cost
+		}
+	}
+	for _, i := range r.inits {
+		n += i.up.cost
+	}
+	return n
+}

@@ -1,0 +1,149 @@
+package origin
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"weir/internal/spool"
+	"weir/internal/web"
+	"weir/playlist"
+)
+
+// An upload is a pushed file that is wholly there. Each PUT makes a new one.
+type upload struct {
+	path string
+	gen  uint64 // uploads of a channel are counted as they begin
+	buf  *spool.Buffer
+	cost int64 // bytes of memory buf holds
+	sum  [sha256.Size]byte
+	done time.Time // when its last byte was there
+	probe
+	holders int // of buf, guarded by the channel's mu
+}
+
+var (
+	errTooLarge = errors.New("too many bytes")
+	errMemory   = errors.New("memory is full")
+)
+
+// taker reads an upload's body: it counts, hashes and holds to the bounds as bytes pass.
+type taker struct {
+	r     io.Reader
+	n     int64
+	limit int64
+	full  func() bool // no memory is left
+	hash  hash.Hash
+	next  int64 // at how many bytes full is asked again
+}
+
+const memoryEvery = 256 << 10
+
+// Read implements [io.Reader].
+func (t *taker) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.n += int64(n)
+	t.hash.Write(p[:n])
+	if t.n > t.limit {
+		return n, errTooLarge
+	}
+	if t.n >= t.next {
+		if t.next = t.n + memoryEvery; t.full() {
+			return n, errMemory
+		}
+	}
+	return n, err
+}
+
+// receive takes in the body of a media upload. The buffer can be read while it grows; an
+// upload that is cut is aborted and never becomes complete.
+func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error) {
+	if n := length(req); n > o.opts.MaxUpload {
+		return nil, o.tooLarge(t, o.opts.MaxUpload)
+	}
+	gen, ok := c.open(t.path)
+	if !ok {
+		return nil, refuse(http.StatusServiceUnavailable, reasonBusy, "channel %s: %s: more than %d uploads at once", t.channel, t.path, maxArriving)
+	}
+	w, buf := o.opts.Slab.New(max(0, length(req)))
+	taker := &taker{r: body(req), limit: o.opts.MaxUpload, full: o.memoryFull, hash: sha256.New()}
+	_, err := w.ReadFrom(taker)
+	if err == nil && taker.n == 0 {
+		err = refuse(http.StatusBadRequest, reasonEmpty, "channel %s: %s: the upload is empty", t.channel, t.path)
+	}
+	if err == nil {
+		err = w.Complete()
+	}
+	if err != nil {
+		w.Abort(err)
+		buf.Close()
+		c.abandon(t.path)
+		return nil, o.uploadError(t, taker.n, err)
+	}
+	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), done: time.Now(), probe: look(buf)}
+	taker.hash.Sum(u.sum[:0])
+	return u, nil
+}
+
+// receiveText takes in the body of a pushed playlist.
+func (o *Origin) receiveText(t target, req *web.Request) ([]byte, error) {
+	if length(req) > playlist.MaxBytes {
+		return nil, o.tooLarge(t, playlist.MaxBytes)
+	}
+	taker := &taker{r: body(req), limit: playlist.MaxBytes, full: o.memoryFull, hash: sha256.New()}
+	text, err := io.ReadAll(taker)
+	if err != nil {
+		return nil, o.uploadError(t, taker.n, err)
+	}
+	return text, nil
+}
+
+func body(req *web.Request) io.Reader {
+	if req.Body == nil {
+		return http.NoBody
+	}
+	return req.Body
+}
+
+// length is what the request says of its body's length; -1: nothing.
+func length(req *web.Request) int64 {
+	n, err := strconv.ParseInt(req.Header.Get("Content-Length"), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func (o *Origin) tooLarge(t target, limit int64) error {
+	knob := "ingest.max_upload"
+	if isPlaylist(t.path) {
+		knob = "the encoder's -hls_list_size"
+	}
+	return refuse(http.StatusRequestEntityTooLarge, reasonTooLarge, "channel %s: %s: more than %d bytes (%s)", t.channel, t.path, limit, knob)
+}
+
+func (o *Origin) uploadError(t target, n int64, err error) error {
+	if _, ok := errors.AsType[*web.Error](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		limit := o.opts.MaxUpload
+		if isPlaylist(t.path) {
+			limit = playlist.MaxBytes
+		}
+		return o.tooLarge(t, limit)
+	case errors.Is(err, errMemory):
+		e := refuse(http.StatusServiceUnavailable, reasonMemory, "channel %s: %s: memory is full (store.memory)", t.channel, t.path)
+		e.RetryAfter = time.Second
+		return e
+	}
+	e := refuse(http.StatusBadRequest, reasonCut, "channel %s: %s: the upload ended after %d bytes, before its end", t.channel, t.path, n)
+	e.Err = fmt.Errorf("%w: %w", e.Err, err)
+	return e
+}

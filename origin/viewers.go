@@ -1,0 +1,179 @@
+package origin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/internal/web"
+	"weir/playlist"
+)
+
+// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and the
+// media they name. Who may ask is [Access]'s business.
+func (o *Origin) Viewers() web.Handler { return web.HandlerFunc(o.view) }
+
+const (
+	// maxAhead is how many segments past the last a request may wait for (HLSbis 6.2.5.2).
+	maxAhead = 2
+	// soon is the lifetime of an answer that the next segment may change.
+	soon = time.Second
+)
+
+func (o *Origin) view(ctx context.Context, req *web.Request) (*web.Response, error) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		e := refuse(http.StatusMethodNotAllowed, "method", "viewers ask with GET or HEAD")
+		e.Header = web.NewHeader("Allow", "GET, HEAD")
+		return nil, e
+	}
+	rest, ok := strings.CutPrefix(req.Path, "/live/")
+	if !ok {
+		return missing("no_such_path", "streams are at /live/{channel}/index.m3u8", soon), nil
+	}
+	name, file, _ := strings.Cut(rest, "/")
+	c := o.channel(name)
+	if c == nil {
+		return missing("no_such_channel", "no such channel: "+quote(name), soon), nil
+	}
+	directives, err := playlist.ParseDirectives(req.Query)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", name, err)
+	}
+	if file == "index.m3u8" { // "ignore" directives of a multivariant playlist: HLSbis 6.2.5
+		return c.viewMulti(req), nil
+	}
+	name, file, _ = strings.Cut(file, "/")
+	r := (*c.byName.Load())[name]
+	switch {
+	case r == nil:
+		return missing("no_such_rendition", "no such rendition: "+quote(name), soon), nil
+	case file == "index.m3u8":
+		return r.viewPlaylist(ctx, req, directives)
+	}
+	return r.viewMedia(req, file), nil
+}
+
+// missing is a 404 that a cache may keep for as long as it cannot turn into anything else.
+func missing(reason, text string, keep time.Duration) *web.Response {
+	return refusal(http.StatusNotFound, reason, text, keep)
+}
+
+func refusal(status int, reason, text string, keep time.Duration) *web.Response {
+	resp := web.Text(status, reason+": "+text+"\n")
+	resp.Header.Set("Cache-Control", maxAge(keep))
+	return resp
+}
+
+func maxAge(d time.Duration) string {
+	return "max-age=" + strconv.FormatInt(max(1, int64(d/time.Second)), 10)
+}
+
+func (c *channel) viewMulti(req *web.Request) *web.Response {
+	m := c.multi.Load()
+	if m == nil {
+		return missing("not_yet", "the channel has not begun to publish", soon)
+	}
+	const life = "max-age=2"
+	return m.text().answer(req, life, life+", stale-while-revalidate=5, stale-if-error=60")
+}
+
+// answer is a playlist in the coding the client accepts: "text resources SHOULD be sent
+// gzip-encoded" (HLSbis 6.2.1). Each coding is a representation of its own, with its own
+// strong tag.
+func (d *rendered) answer(req *web.Request, life, edgeLife string) *web.Response {
+	resp := web.NewResponse(http.StatusOK, nil, "Content-Type", playlist.MIMEType, "Cache-Control", life,
+		"CDN-Cache-Control", edgeLife, "Vary", "Accept-Encoding", "X-Content-Type-Options", "nosniff")
+	if web.AcceptsGzip(&req.Header) {
+		resp.Header.Set("Content-Encoding", "gzip")
+		resp.Header.Set("ETag", `"`+d.etag+`-gz"`)
+		resp.Body = web.Bytes(d.gzip())
+	} else {
+		resp.Header.Set("ETag", `"`+d.etag+`"`)
+		resp.Body = web.Bytes(d.plain)
+	}
+	return web.Select(req, resp)
+}
+
+// viewPlaylist answers with the newest snapshot, or with the first that has the segment the
+// directives ask for. They are not advertised, as yet; who sends them all the same gets what
+// HLSbis 6.2.5.2 promises, by whole segments.
+func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playlist.Directives) (*web.Response, error) {
+	s := r.now.Load()
+	td := time.Duration(s.target) * time.Second
+	life := td / 2
+	if last, ok := s.last(); d.MSN >= 0 && ok && !s.ended && !s.gone {
+		life = 6 * td
+		if uint64(d.MSN) > last+maxAhead {
+			return nil, refuse(http.StatusBadRequest, "too_far_ahead", "_HLS_msn=%d: the last segment is %d", d.MSN, last)
+		}
+		late := fmt.Errorf("_HLS_msn=%d did not come within %v", d.MSN, 3*td)
+		ctx, cancel := context.WithTimeoutCause(ctx, 3*td, late)
+		defer cancel()
+		var err error
+		if s, err = r.await(ctx, func(s *snapshot) bool { return s.next > uint64(d.MSN) || s.ended || s.gone }); err != nil {
+			e := refuse(http.StatusServiceUnavailable, "no_new_segment", "%w", err)
+			e.RetryAfter = td
+			return nil, e
+		}
+	}
+	switch {
+	case s.gone:
+		return refusal(http.StatusGone, "rendition_gone", "the rendition's encoder is gone", soon), nil
+	case len(s.window) == 0:
+		return missing("not_yet", "the rendition has not begun to publish", soon), nil
+	case s.ended:
+		life = time.Minute // it could come back as another stream
+	}
+	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"), nil
+}
+
+// viewMedia answers with a segment or an init segment.
+func (r *rendition) viewMedia(req *web.Request, name string) *web.Response {
+	s := r.now.Load()
+	td := time.Duration(s.target) * time.Second
+	for _, i := range s.inits {
+		if i.name == name && i.up.buf.TryRef() {
+			// It is needed as long as any segment that names it.
+			return r.answerMedia(req, i.up, i.base, r.rule.window+r.rule.retention)
+		}
+	}
+	number, ok := r.numberOf(name)
+	if !ok {
+		return missing("no_such_file", "no such file: "+quote(name), td)
+	}
+	seg := s.find(number, name)
+	switch {
+	case seg == nil && number >= s.next:
+		return missing("not_yet", "the segment is not published yet: "+quote(name), soon)
+	case seg == nil:
+		return missing("no_such_file", "no such segment, or no more: "+quote(name), td)
+	case seg.up == nil:
+		return missing("gap", "there are no media for this segment: "+quote(name), td)
+	case !seg.up.buf.TryRef():
+		return missing("expired", "the segment is no longer kept: "+quote(name), td)
+	}
+	// What it has left at least: it is listed for the window, and kept for the retention.
+	left := r.rule.window + r.rule.retention - time.Since(seg.listed)
+	return r.answerMedia(req, seg.up, seg.base, max(left, td))
+}
+
+// answerMedia answers with the bytes of up, of which the caller holds a reference.
+func (r *rendition) answerMedia(req *web.Request, up *upload, base *web.Header, left time.Duration) *web.Response {
+	resp := &web.Response{Status: http.StatusOK, Base: base, Body: up.buf}
+	resp.Header = web.NewHeader("Cache-Control", maxAge(left)+", immutable")
+	return web.Select(req, resp)
+}
+
+// numberOf takes the media sequence number out of {epoch}-{number}.{ext}.
+func (r *rendition) numberOf(name string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(name, r.rule.epoch+"-")
+	if !ok {
+		return 0, false
+	}
+	digits, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil
+}
