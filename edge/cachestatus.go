@@ -33,7 +33,9 @@ func newCacheStatus(node string, hide bool) cacheStatus {
 }
 
 func (s *cacheStatus) hit(ttl int64) string {
-	return s.name + "; hit; ttl=" + strconv.FormatInt(ttl, 10)
+	b := make([]byte, 0, 128) // on the stack: a name is at most 64 bytes
+	b = append(append(b, s.name...), "; hit; ttl="...)
+	return string(strconv.AppendInt(b, ttl, 10))
 }
 
 // add says how an answer came about. From names who was asked: "peer",

@@ -236,7 +236,7 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 		}
 	}
 	resp = web.Select(req, resp)
-	resp.Header.Grow(4)
+	resp.Header.Grow(3)
 	e.status.add(resp, how, kept, ttl, from)
 	e.cors.add(req, resp)
 	e.metrics.count(q.class, outcomeOf(how), resp.Status)

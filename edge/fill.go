@@ -140,19 +140,16 @@ func (f *fill) tooLateForOthers(start time.Time) bool {
 func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.Response, error) {
 	timeout := f.e.opts.HopTimeout
 	ctx, cancel := context.WithCancelCause(ctx)
+	answered := func() bool { return true }
 	if f.q.blocking {
 		timeout = f.e.opts.BlockTimeout
-		var check *time.Timer
-		check = time.AfterFunc(ownerCheck, func() {
-			if now, self := f.e.opts.Peers.Owner(f.q.key); self || now == nil || now.Name() != peer.Name() {
-				cancel(errMoved)
-				return
-			}
-			check.Reset(ownerCheck)
-		})
-		defer check.Stop()
+		answered = f.watchOwner(peer.Name(), cancel)
 	}
 	resp, err := f.e.exchange(ctx, cancel, peer, "peer", req, timeout)
+	if !answered() && err == nil {
+		resp.Close()
+		err = errMoved
+	}
 	if err == nil && (resp.Get(nodeField) == "" || resp.Get(refusedField) != "") {
 		resp.Close()
 		err = errNotPeer
@@ -161,6 +158,28 @@ func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.R
 		return nil, err
 	}
 	return f.follow(resp, req, func() { f.e.opts.Peers.Failed(peer.Name()) }), nil
+}
+
+// watchOwner cancels with errMoved as soon as the key belongs to somebody else
+// than the named peer. Answered ends that, and reports false if it came too late.
+func (f *fill) watchOwner(name string, cancel context.CancelCauseFunc) (answered func() bool) {
+	var over atomic.Bool // whoever sets it has decided
+	var check *time.Timer
+	check = time.AfterFunc(f.e.opts.BlockTimeout, func() {
+		now, self := f.e.opts.Peers.Owner(f.q.key)
+		switch {
+		case over.Load():
+		case !self && now != nil && now.Name() == name:
+			check.Reset(ownerCheck)
+		case over.CompareAndSwap(false, true):
+			cancel(errMoved)
+		}
+	})
+	check.Reset(ownerCheck) // not before now: the function reads check
+	return func() bool {
+		check.Stop()
+		return over.CompareAndSwap(false, true)
+	}
 }
 
 var errNotPeer = errors.New("the peer's address is not answered by an edge of this cluster, or it refused us")

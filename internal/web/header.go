@@ -82,7 +82,12 @@ func (h *Header) Joined(name string) string {
 }
 
 // Add appends a field.
-func (h *Header) Add(name, value string) { h.fields = append(h.fields, Field{name, value}) }
+func (h *Header) Add(name, value string) {
+	if h.fields == nil {
+		h.fields = make([]Field, 0, 4) // an answer's own fields are seldom fewer: one allocation instead of three
+	}
+	h.fields = append(h.fields, Field{name, value})
+}
 
 // Set makes value the only value of name, keeping the place of the first.
 func (h *Header) Set(name, value string) {

@@ -1,0 +1,125 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/internal/spool"
+	"weir/internal/web"
+)
+
+const whole = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+// versioned answers whole under an entity tag, with ranges, as an origin does.
+func versioned(tag string) func(context.Context, *web.Request) (*web.Response, error) {
+	return func(_ context.Context, req *web.Request) (*web.Response, error) {
+		resp := web.NewResponse(200, web.String(whole), "ETag", tag, "Cache-Control", "max-age=60")
+		return web.Select(req, resp), nil
+	}
+}
+
+// cutting answers whole but breaks off after n bytes.
+func cutting(n int, tag string) func(context.Context, *web.Request) (*web.Response, error) {
+	return func(context.Context, *web.Request) (*web.Response, error) {
+		return web.NewResponse(200, &broken{web.String(whole), n}, "ETag", tag, "Cache-Control", "max-age=60"), nil
+	}
+}
+
+// A viewer in the middle of a segment does not notice that an upstream died.
+func TestABodyThatIsCutGoesOnFromAnotherOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []int{0, 1, 20, len(whole)} {
+			first, second := &fake{answer: cutting(after, `"v1"`)}, &fake{answer: versioned(`"v1"`)}
+			e := newEdge(t, Options{}, first, second)
+			for i, g := range crowd(e, 50, func(int) *web.Request { return request("GET", "/a.m4s") }) {
+				if g.text != whole || g.err != nil {
+					t.Fatalf("cut after %d, viewer %d: %q %v", after, i, g.text, g.err)
+				}
+			}
+			if first.count() != 1 || second.count() != 1 {
+				t.Errorf("cut after %d: %d and %d requests", after, first.count(), second.count())
+			}
+			if g := get(t, e, "/a.m4s"); g.text != whole {
+				t.Errorf("kept: %q", g.text)
+			}
+			if up, _ := e.OriginsUp(); up != 1 {
+				t.Error("the origin that cut is taken for well")
+			}
+		}
+	})
+}
+
+// What cannot be made whole is cut for the viewer too, and never kept: half a
+// segment that looks like a whole one breaks the picture of everybody after.
+func TestABodyThatCannotGoOnIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(tag string, second func(context.Context, *web.Request) (*web.Response, error)) {
+			t.Helper()
+			origin := &fake{answer: cutting(20, tag)}
+			e := newEdge(t, Options{}, origin, &fake{answer: second})
+			g := get(t, e, "/a.m4s")
+			if g.Status == 200 && !errors.Is(g.err, web.ErrAborted) || strings.Contains(g.text, "kl0") {
+				t.Errorf("%d %q %v", g.Status, g.text, g.err)
+			}
+			origin.answer = versioned(tag)
+			time.Sleep(20 * time.Second)
+			if g := get(t, e, "/a.m4s"); g.text != whole || g.err != nil {
+				t.Errorf("afterwards: %d %q %v", g.Status, g.text, g.err)
+			}
+		}
+		f(`"v1"`, versioned(`"v2"`))
+		f(`"v1"`, answering(206, "klm", "ETag", `"v1"`, "Content-Range", "bytes 10-12/36"))
+		f(`"v1"`, answering(206, "kl", "ETag", `"v1"`, "Content-Range", "bytes 20-21/22"))
+		f(`"v1"`, answering(206, "klmnopqrstuvwxyz", "ETag", `"v0"`, "Content-Range", "bytes 20-35/36"))
+		f(`"v1"`, answering(404, "gone"))
+		f(`"v1"`, unreachable)
+		f(`"v1"`, cutting(0, `"v1"`))
+		f(`W/"v1"`, versioned(`W/"v1"`))
+		f("", versioned(`"v1"`))
+	})
+}
+
+func TestAnOriginWithoutRangesCanGoOnToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t, Options{}, &fake{answer: cutting(20, `"v1"`)}, &fake{answer: answering(200, whole, "ETag", `"v1"`)})
+		if g := get(t, e, "/a.m4s"); g.text != whole || g.err != nil {
+			t.Errorf("%q %v", g.text, g.err)
+		}
+	})
+}
+
+// The owner dies in the middle of a segment: its followers on the other edges
+// go on from the origin, at the same byte.
+func TestAPeerThatLeavesMidFillIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slab := spool.NewSlab(spool.SlabOptions{Poison: true})
+		origin := &fake{answer: versioned(`"v1"`)}
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		rings[0].peers["e2"].Handler = web.HandlerFunc(func(context.Context, *web.Request) (*web.Response, error) {
+			w, b := slab.New(0)
+			w.Append([]byte(whole[:20]))
+			w.Release(20)
+			time.AfterFunc(time.Second, func() { w.Abort(errors.New("it left")) })
+			return web.NewResponse(200, b, "ETag", `"v1"`, "Cache-Control", "max-age=60", nodeField, "e2"), nil
+		})
+		for i, g := range crowd(edges[0], 100, func(int) *web.Request { return request("GET", "/a.m4s") }) {
+			if g.text != whole || g.err != nil {
+				t.Fatalf("viewer %d: %q %v", i, g.text, g.err)
+			}
+		}
+		if origin.count() != 1 || origin.last().Header.Get("Range") != "bytes=20-" || origin.last().Header.Get("If-Range") != `"v1"` {
+			t.Errorf("%d origin requests, the last %v", origin.count(), origin.last().Header)
+		}
+		if f := rings[0].failures(); len(f) != 1 || f[0] != "e2" {
+			t.Errorf("marked as failing: %v", f)
+		}
+		synctest.Wait()
+		if slab.InUse() != 0 {
+			t.Error("bytes of the peer's body were not given back")
+		}
+	})
+}
