@@ -4,9 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+)
+
+const (
+	deadReclaim   = 30 * time.Second // after this a node may come back under its name with another address
+	streamTimeout = 3 * time.Second  // for one exchange of state over TCP
+	pushPull      = 10 * time.Second // between such exchanges, each with one other node
 )
 
 // config is memberlist's for a local network: a dead node is noticed within
@@ -17,6 +24,9 @@ func (c *Cluster) config(ctx context.Context) (*memberlist.Config, error) {
 	cfg.Label = c.opts.Label
 	cfg.SecretKey = c.gossip
 	cfg.TCPTimeout = streamTimeout
+	// Gossip misses a node now and then; the exchange of whole states, every
+	// 30 s by default, is what repairs that.
+	cfg.PushPullInterval = pushPull
 	// 0, the default, would refuse for ever a node that comes back under its
 	// name with another address, as containers do.
 	cfg.DeadNodeReclaimTime = deadReclaim
@@ -99,7 +109,9 @@ func (c *Cluster) heard(n *memberlist.Node, kind Kind) {
 		}
 	}
 	c.members[m.name] = m
-	delete(c.lost, m.name)
+	maps.DeleteFunc(c.lost, func(name string, l lostPeer) bool {
+		return name == m.name || l.gossip == m.gossip // it was found, or another has its address now
+	})
 	c.publish()
 	c.emit(Event{Kind: kind, Member: m.describe(c.opts.Zone)})
 }

@@ -114,7 +114,9 @@ func (c *Cluster) joinOnce(ctx context.Context, ml *memberlist.Memberlist) (trie
 }
 
 // targets returns the addresses of seeds and lost members, less those from
-// which a member that is alive gossips, in random order.
+// which a member that is alive gossips: at most maxTargets, chosen at random,
+// but seeds first, so that a crowd of members long dead cannot keep a node from
+// the ones that its operator named.
 func (c *Cluster) targets(ctx context.Context) ([]string, error) {
 	if c.draining.Load() {
 		return nil, nil // who is leaving does not look for company
@@ -123,16 +125,7 @@ func (c *Cluster) targets(ctx context.Context) ([]string, error) {
 	for _, m := range c.view.Load().members { // this node is one of them
 		skip[m.gossip] = true
 	}
-	var targets []string
-	add := func(addr string) {
-		if !skip[addr] {
-			skip[addr] = true
-			targets = append(targets, addr)
-		}
-	}
-	for _, addr := range c.lostPeers() {
-		add(addr)
-	}
+	var seeds, lost []string
 	var failed error
 	_, port, _ := splitHost(c.opts.Bind, -1)
 	for _, seed := range c.opts.Join {
@@ -143,12 +136,25 @@ func (c *Cluster) targets(ctx context.Context) ([]string, error) {
 			continue
 		}
 		for _, a := range at {
-			add(net.JoinHostPort(a.Addr().String(), fmt.Sprint(a.Port())))
+			if addr := a.String(); !skip[addr] {
+				skip[addr] = true
+				seeds = append(seeds, addr)
+			}
 		}
 	}
-	rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+	for _, addr := range c.lostPeers() {
+		if !skip[addr] {
+			skip[addr] = true
+			lost = append(lost, addr)
+		}
+	}
+	shuffle(seeds)
+	shuffle(lost)
+	targets := append(seeds[:min(len(seeds), maxTargets-min(len(lost), maxTargets/4))], lost...)
 	return targets[:min(len(targets), maxTargets)], failed
 }
+
+func shuffle(s []string) { rand.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] }) }
 
 // resolve returns the addresses that "host:port" stands for: one or more.
 func resolve(ctx context.Context, hostport string, defaultPort int) ([]netip.AddrPort, error) {

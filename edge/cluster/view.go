@@ -124,7 +124,7 @@ func (c *Cluster) Members() []Member {
 	list := make([]Member, 0, len(v.members))
 	for _, m := range v.members {
 		out := m.describe(c.opts.Zone)
-		if out.State == Alive {
+		if out.State == Alive && total > 0 {
 			out.Share = float64(m.weight) / float64(total)
 		}
 		list = append(list, out)
