@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -50,6 +52,106 @@ func streamed(slab *spool.Slab, p []byte, piece int, announced, cut bool) web.Bo
 	return b
 }
 
+// drained is a body that still lies in the network: it can only be drained.
+type drained struct {
+	r   io.Reader
+	n   int64 // -1: length unknown
+	err error // at the end, instead of all that was promised
+}
+
+func (d *drained) Len() int64                               { return d.n }
+func (d *drained) View(int64) ([]byte, web.State)           { panic("View of a body to be drained") }
+func (d *drained) File(int64) (uintptr, int64, int64, bool) { return 0, 0, 0, false }
+func (d *drained) Watch(int64, func()) func()               { panic("Watch of a body to be drained") }
+func (d *drained) Close()                                   {}
+func (d *drained) Drain(_ context.Context, w io.Writer) (int64, error) {
+	n, err := io.Copy(w, struct{ io.Reader }{d.r})
+	if err == nil {
+		err = d.err
+	}
+	return n, err
+}
+
+func drain(p []byte, announced bool) *drained {
+	d := &drained{r: iotest.HalfReader(bytes.NewReader(p)), n: -1}
+	if announced {
+		d.n = int64(len(p))
+	}
+	return d
+}
+
+// A body goes from the network straight to its place, in whatever pieces, up
+// to exactly the size an object may have, and no byte further.
+func TestDrainedBodies(t *testing.T) {
+	const most = 96 << 10
+	f := func(size int, announced bool, want Outcome) {
+		t.Helper()
+		bubble(t, func(t *testing.T) {
+			c := newCache(t, Options{MaxObject: most})
+			body := pattern("/a", size)
+			u := &upstream{answer: func(int64, *Object) (*web.Response, error) {
+				return web.NewResponse(200, drain(body, announced), "Cache-Control", "max-age=60"), nil
+			}}
+			get(t, c, q("/a"), u, want, string(body))
+			if want == Miss {
+				get(t, c, q("/a"), u, Hit, string(body))
+				u.wants(t, 1)
+			}
+		})
+	}
+	for _, announced := range []bool{true, false} {
+		for _, size := range []int{0, 1, 1023, 16 << 10, 16<<10 + 1, 40_000, 64 << 10, most - 1, most} {
+			f(size, announced, Miss)
+		}
+	}
+	f(most+1, true, Pass)
+
+	cut := func(name string, d *drained) {
+		t.Helper()
+		bubble(t, func(t *testing.T) {
+			c := newCache(t, Options{MaxObject: most})
+			o, _, err := c.Get(context.Background(), q("/a"), func(context.Context, *Object) (*web.Response, error) {
+				return web.NewResponse(200, d, "Cache-Control", "max-age=60"), nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp := o.Response(time.Now())
+			o.Release()
+			p, err := web.ReadAll(context.Background(), resp.Body, 1<<30)
+			resp.Close()
+			if !errors.Is(err, web.ErrAborted) || len(p) > most {
+				t.Errorf("%s: read %d bytes, %v", name, len(p), err)
+			}
+			synctest.Wait()
+			if _, ok := c.Lookup(q("/a")); ok {
+				t.Errorf("%s: it was kept", name)
+			}
+		})
+	}
+	cut("too large", drain(make([]byte, most+1), false))
+	cut("far too large", drain(make([]byte, 10*most), false))
+	cut("reset", &drained{r: bytes.NewReader(make([]byte, 1000)), n: -1, err: errors.New("reset")})
+	cut("short", &drained{r: bytes.NewReader(make([]byte, 1000)), n: 2000})
+	cut("long", &drained{r: bytes.NewReader(make([]byte, 3000)), n: 2000})
+}
+
+// A fill that could not fit even into an empty store does not cost what is kept.
+func TestHopelessFillEvictsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{Bytes: 1 << 20, MaxObject: 1 << 20})
+		small := string(make([]byte, 50<<10))
+		for i := range 5 {
+			get(t, c, q(fmt.Sprint("/", i)), says(200, small, "Cache-Control", "max-age=600"), Miss, small)
+		}
+		large := string(make([]byte, 1000<<10))
+		get(t, c, q("/large"), says(200, large, "Cache-Control", "max-age=600"), Pass, large)
+		for i := range 5 {
+			get(t, c, q(fmt.Sprint("/", i)), nil, Hit, small)
+		}
+	})
+}
+
 // Whatever is asked for, however large, in whatever order, however many read
 // slowly: the node never takes more memory than it was given, every body that
 // ends is right, and in the end every byte is accounted for.
@@ -66,7 +168,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 			key, size, piece       int
 			announced, cut, noPeer bool
 			cc                     string
-			slow                   bool
+			slow, drained          bool
 		}
 		asks := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) ask {
 			return ask{
@@ -74,7 +176,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 				size:      rapid.OneOf(rapid.IntRange(0, 5000), rapid.IntRange(0, 200<<10), rapid.IntRange(0, int(limit)*5/4)).Draw(rt, "size"),
 				piece:     rapid.IntRange(5000, 100_000).Draw(rt, "piece"),
 				announced: rapid.Bool().Draw(rt, "announced"), cut: rapid.IntRange(0, 5).Draw(rt, "cut") == 0,
-				noPeer: rapid.Bool().Draw(rt, "noPeer"), slow: rapid.IntRange(0, 3).Draw(rt, "slow") == 0,
+				noPeer: rapid.Bool().Draw(rt, "noPeer"), drained: rapid.Bool().Draw(rt, "drained"), slow: rapid.IntRange(0, 3).Draw(rt, "slow") == 0,
 				cc: rapid.SampledFrom([]string{"max-age=60", "max-age=60", "max-age=0", "no-store", "no-cache"}).Draw(rt, "cc"),
 			}
 		}), 1, 150).Draw(rt, "asks")
@@ -99,7 +201,10 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 				q.NoPeer = a.noPeer
 				o, _, err := c.Get(context.Background(), q, func(context.Context, *Object) (*web.Response, error) {
 					check()
-					body := streamed(upstreamSlab, pattern(key, a.size), a.piece, a.announced, a.cut)
+					var body web.Body = drain(pattern(key, a.size), a.announced)
+					if !a.drained {
+						body = streamed(upstreamSlab, pattern(key, a.size), a.piece, a.announced, a.cut)
+					}
 					return web.NewResponse(200, body, "Cache-Control", a.cc), nil
 				})
 				check()
@@ -179,6 +284,9 @@ func TestReadersKeepTheirBytesAndTheirCharge(t *testing.T) {
 		}
 		if n := testutil.ToFloat64(c.metrics.rejected[noRoom]); n != 4 {
 			t.Errorf("%v fills found no room, want 4", n)
+		}
+		for i := 2; i < 4; i++ { // the young are not evicted: they are read, and no byte would come of it
+			get(t, c, q(keys[i]), nil, Hit, string(pattern(keys[i], size)))
 		}
 		for i, resp := range reading {
 			p, err := web.ReadAll(context.Background(), resp.Body, 1<<30)

@@ -31,7 +31,7 @@ import (
 // answer fits depends on the request's header (RFC 9111 section 4.1).
 type Query struct {
 	Key    string      // what names the object, the same for all who want it
-	Header *web.Header // the request's header, for Vary and Authorization; nil: empty
+	Header *web.Header // the request's header, for Vary and Authorization; never changed any more; nil: empty
 	Range  web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
 	Class  Class       // for metrics
 	NoPeer bool        // never wait for a fill that may itself be waiting for a peer

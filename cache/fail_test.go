@@ -209,6 +209,47 @@ func TestStalledBodyIsCut(t *testing.T) {
 	})
 }
 
+// An outage of a whole origin must not fill the memory with what failed.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var s shard
+		s.init()
+		for i := range uint64(5 * maxRemembered) {
+			s.remember(i, errCut, time.Now())
+			s.pass(i, time.Now())
+		}
+		if len(s.failed) > maxRemembered || len(s.passing) > maxRemembered {
+			t.Errorf("%d failures and %d passes are remembered", len(s.failed), len(s.passing))
+		}
+		time.Sleep(passTTL)
+		s.remember(0, errCut, time.Now())
+		s.pass(0, time.Now())
+		if len(s.failed) != 1 || len(s.passing) != 1 {
+			t.Errorf("%d failures and %d passes are remembered after they are over", len(s.failed), len(s.passing))
+		}
+	})
+}
+
+// A panic in the middle of a body cuts its followers off and nothing else.
+func TestPanicInBodyCutsIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		o, _, err := c.Get(context.Background(), q("/a"), func(context.Context, *Object) (*web.Response, error) {
+			return web.NewResponse(200, &drained{n: -1}, "Cache-Control", "max-age=60"), nil // its reader is nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp := o.Response(time.Now())
+		o.Release()
+		if _, err := web.ReadAll(context.Background(), resp.Body, 100); !errors.Is(err, errPanic) {
+			t.Errorf("read %v", err)
+		}
+		resp.Close()
+		get(t, c, q("/a"), says(200, "x", "Cache-Control", "max-age=60"), Miss, "x")
+	})
+}
+
 // A node that shuts down tells those who wait, and leaves nothing behind.
 func TestCloseTellsWhoWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {

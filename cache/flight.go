@@ -98,7 +98,7 @@ func (f *flight) start() {
 // wait for a peer waits only for a flight of its own kind: the others may be
 // waiting for a peer that in turn waits for us.
 func (s *shard) joinable(fk flightKey) *flight {
-	if f := s.flights[fk]; f != nil || fk.noPeer {
+	if f := s.flights[fk]; f != nil {
 		return f
 	}
 	fk.noPeer = true

@@ -29,14 +29,14 @@ type policyEvents struct {
 
 // objectBytes is what an object is expected to weigh, to size the policy's
 // table of counters: ten for each object.
-const objectBytes = 32 << 10
+const objectBytes = 16 << 10
 
 func newPolicy(maxBytes int64, on policyEvents) (*policy, error) {
 	if maxBytes <= 0 {
 		return nil, errors.New("cache: no bytes are left for the memory tier: lower Young")
 	}
 	rist, err := ristretto.NewCache(&ristretto.Config[uint64, *kept]{
-		NumCounters:        min(max(10*maxBytes/objectBytes, 1_000), 10_000_000),
+		NumCounters:        min(max(10*maxBytes/objectBytes, 10_000), 10_000_000),
 		MaxCost:            maxBytes,
 		BufferItems:        64,
 		IgnoreInternalCost: true, // kept.cost has it

@@ -108,7 +108,7 @@ func (t *tiers) overflow(now time.Time) (k *kept, to tier) {
 func (t *tiers) victim() (*kept, tier) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	idle := func(k *kept) bool { return k.stored.body.idle() && !k.stored.Filling() }
+	idle := func(k *kept) bool { return k.stored.body.idle() } // a flight is no idler
 	order := [...]tier{young, memory}
 	if t.lists[memory].bytes > t.max[memory] {
 		order = [...]tier{memory, young}

@@ -102,6 +102,9 @@ func TestVaryThatComesAndGoes(t *testing.T) {
 		get(t, c, q("/a", "X", "3", "Y", "1"), answer("three", "Vary", "Y"), Miss, "three")
 		get(t, c, q("/a", "X", "3", "Y", "2"), answer("four"), Miss, "four")
 		get(t, c, q("/a", "X", "3", "Y", "1"), nil, Hit, "three")
+		if n := c.Stats().Young.Objects; n != 2 {
+			t.Errorf("%d objects are kept, want the 2 that can be found", n)
+		}
 	})
 }
 
