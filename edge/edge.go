@@ -145,6 +145,11 @@ func plainName(s string) bool {
 // OriginsUp returns how many origins are not known to fail, of how many.
 func (e *Edge) OriginsUp() (up, all int) { return e.origins.up(time.Now()) }
 
+var (
+	_ web.Handler = (*Edge)(nil)
+	_ web.Quick   = (*Edge)(nil)
+)
+
 // Serve implements [web.Handler] for viewers. Refusals and failures are
 // answers like any other, with the fields that let a player read them; the
 // error is that of ctx alone.

@@ -51,6 +51,7 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 		}
 	}
 	f.asked.Store(fromOrigin)
+	req.Header.Set("CDN-Loop", f.e.loop.add(f.q.loop))
 	resp, err := f.askOrigins(ctx, req)
 	return f.clean(resp), err
 }
@@ -59,7 +60,7 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 // ask first it says nothing.
 func (f *fill) request(prior *cache.Object) *web.Request {
 	h := f.q.header.Clone()
-	h.Add("CDN-Loop", f.e.loop.add(f.q.loop))
+	h.Add("CDN-Loop", f.e.loop.add(""))
 	if prior != nil {
 		if tag := prior.ETag(); tag != "" {
 			h.Add("If-None-Match", tag)
@@ -232,6 +233,16 @@ func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request) (*web.
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	resp, err := f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
+	if err == nil && resp.Status == http.StatusLoopDetected && f.q.loop != "" {
+		// Whoever asked first said by CDN-Loop that the request had been there.
+		// He may have lied: the others are not to suffer for it. If it is true
+		// after all, the circle ends where it meets this flight, by timeout.
+		resp.Close()
+		req = req.Clone()
+		req.Header.Set("CDN-Loop", f.e.loop.add(""))
+		ctx, cancel = context.WithCancelCause(outer)
+		resp, err = f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
+	}
 	switch {
 	case err != nil && outer.Err() != nil: // it is we who gave up
 		return nil, err

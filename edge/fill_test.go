@@ -217,6 +217,35 @@ func TestARequestThatWasHereBeforeIsRefused(t *testing.T) {
 	})
 }
 
+// Anybody can say by CDN-Loop where his request has been. A lie must not fail
+// the fill that others wait for, nor make a peer look dead.
+func TestAForgedLoopHurtsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{}
+		origin.answer = func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if (loop{"weir", "shield"}).passed(req.Header.Joined("CDN-Loop")) {
+				return nil, errLoop
+			}
+			return media(ctx, req)
+		}
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		for i, e := range edges {
+			for j, forged := range []string{"weir; node=shield", "weir; node=e" + string(rune('2'-i)), strings.Repeat("x, ", 1000)} {
+				path := "/" + string(rune('a'+i)) + string(rune('a'+j)) + ".m4s"
+				if g := get(t, e, path, "CDN-Loop", forged); g.Status != 200 {
+					t.Errorf("edge %d, %.20s: %d %q", i+1, forged, g.Status, g.text)
+				}
+			}
+		}
+		if f := rings[0].failures(); len(f) != 0 {
+			t.Errorf("a viewer made peers look dead: %v", f)
+		}
+		if len(origin.last().Header.Joined("CDN-Loop")) > maxLoop+100 {
+			t.Error("a viewer's CDN-Loop of any length is sent on")
+		}
+	})
+}
+
 func TestWhatWasAskedIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sign := signer(t)

@@ -7,6 +7,9 @@ import "strings"
 // edges of a cluster may both be on a request's way, one edge twice may not.
 type loop struct{ cluster, node string }
 
+// maxLoop is how long a CDN-Loop may be to be sent on, in bytes.
+const maxLoop = 512
+
 // add returns field with this node appended.
 func (l loop) add(field string) string {
 	own := l.cluster + "; node=" + l.node

@@ -16,7 +16,7 @@ type question struct {
 	query    string // what goes upstream
 	key      string
 	header   *web.Header // what goes upstream, less CDN-Loop
-	loop     string      // the request's CDN-Loop
+	loop     string      // the request's CDN-Loop, which anybody can forge
 	blocking bool        // an origin may hold it until there is something to tell
 	personal bool        // a playlist in it must hand the token down to what it names
 
@@ -57,6 +57,9 @@ func (e *Edge) complete(q *question, req *web.Request, query string) error {
 	q.loop = req.Header.Joined("CDN-Loop")
 	if e.loop.passed(q.loop) {
 		return errLoop
+	}
+	if len(q.loop) > maxLoop {
+		q.loop = ""
 	}
 	if e.opts.QueryAll {
 		q.query = dropParameter(query, cmcdParameter)
