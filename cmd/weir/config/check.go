@@ -146,7 +146,7 @@ func (c *Edge) checkTokens(s *source) {
 
 func (a *Admin) check(s *source) {
 	if !Loopback(a.Listen) && a.TokenFile == "" && a.Token == "" {
-		s.badf("admin.listen", "%s can be reached from other machines: name a file with a token in admin.token_file, or listen on 127.0.0.1", a.Listen)
+		s.badf("admin.listen", "%s can be reached from other machines: name a file with a token in admin.token_file (--admin-token FILE), or listen on 127.0.0.1", a.Listen)
 	}
 }
 
@@ -204,3 +204,15 @@ func (c *Edge) Warnings() []string {
 	}
 	return w
 }
+
+// LogConfig returns what is logged, and how.
+func (c *Origin) LogConfig() Log { return c.Log }
+
+// LogConfig returns what is logged, and how.
+func (c *Edge) LogConfig() Log { return c.Log }
+
+// MemoryConfig returns the key that media take their memory by, and its value.
+func (c *Origin) MemoryConfig() (key string, size Size) { return "store.memory", c.Store.Memory }
+
+// MemoryConfig returns the key that media take their memory by, and its value.
+func (c *Edge) MemoryConfig() (key string, size Size) { return "cache.memory", c.Cache.Memory }

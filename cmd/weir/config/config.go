@@ -96,6 +96,7 @@ type Edge struct {
 	Origins       []string `yaml:"origins" kind:"url" required:"true" live:"true"`
 	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
 	Query         string   `yaml:"query" enum:"hls,all"`
+	CacheStatus   bool     `yaml:"cache_status"`
 	Fetch         Fetch    `yaml:"fetch"`
 	Cache         Cache    `yaml:"cache"`
 	Cluster       Cluster  `yaml:"cluster"`
@@ -120,7 +121,9 @@ const (
 // Fetch bounds what an edge asks of origins and peers.
 type Fetch struct {
 	DialTimeout  time.Duration `yaml:"dial_timeout" min:"50ms" max:"1m"`
+	PeerTimeout  time.Duration `yaml:"peer_timeout" min:"50ms" max:"1m"`
 	HeadTimeout  time.Duration `yaml:"head_timeout" min:"100ms" max:"5m"`
+	BlockTimeout time.Duration `yaml:"block_timeout" min:"1s" max:"5m"`
 	StallTimeout time.Duration `yaml:"stall_timeout" min:"100ms" max:"5m"`
 	Connections  int           `yaml:"connections" min:"1" max:"65535"`
 }

@@ -26,9 +26,13 @@ func DefaultEdge() *Edge {
 	return &Edge{
 		Listen: ":8090",
 		Query:  QueryHLS,
+
+		CacheStatus: true,
 		Fetch: Fetch{
 			DialTimeout:  2 * time.Second,
-			HeadTimeout:  30 * time.Second,
+			PeerTimeout:  2 * time.Second,
+			HeadTimeout:  10 * time.Second,
+			BlockTimeout: 25 * time.Second,
 			StallTimeout: 10 * time.Second,
 			Connections:  256,
 		},

@@ -80,19 +80,9 @@ func (k *TokenKey) read(s *source, key string) {
 	if !ok {
 		return
 	}
-	algs := []token.Alg{token.Alg(k.Alg)}
-	if k.Alg == "" {
-		algs = []token.Alg{token.HS256}
-		if bytes.Contains(text, []byte("-----BEGIN")) {
-			algs = []token.Alg{token.ES256, token.EdDSA}
-		}
-	}
 	var err error
-	for _, alg := range algs {
-		if k.Key, err = token.ParseKey(k.ID, alg, text); err == nil {
-			k.Alg, k.Key.Issuer = string(alg), k.Issuer
-			break
-		}
+	if k.Key, err = ParseTokenKey(k.ID, k.Alg, text); err == nil {
+		k.Alg, k.Key.Issuer = string(k.Key.Alg), k.Issuer
 	}
 	switch {
 	case err != nil:
@@ -103,4 +93,31 @@ func (k *TokenKey) read(s *source, key string) {
 			s.warnf(join(key, "file"), "%s holds a private key, with which tokens can be made: an edge needs only the public one", k.File)
 		}
 	}
+}
+
+// ParseTokenKey reads a token key for the algorithm alg; "" goes by the
+// content: a PEM block is ES256 or EdDSA, anything else an HS256 secret.
+func ParseTokenKey(id, alg string, text []byte) (k token.Key, err error) {
+	algs := []token.Alg{token.Alg(alg)}
+	if alg == "" {
+		algs = []token.Alg{token.HS256}
+		if bytes.Contains(text, []byte("-----BEGIN")) {
+			algs = []token.Alg{token.ES256, token.EdDSA}
+		}
+	}
+	for _, alg := range algs {
+		if k, err = token.ParseKey(id, alg, text); err == nil {
+			return k, nil
+		}
+	}
+	return k, err
+}
+
+// Options are what these keys are to a verifier of tokens.
+func (t *Tokens) Options() token.Options {
+	o := token.Options{Issuers: t.Issuers, Audience: t.Audience}
+	for _, k := range t.Keys {
+		o.Keys = append(o.Keys, k.Key)
+	}
+	return o
 }

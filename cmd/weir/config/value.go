@@ -160,11 +160,10 @@ func checkURL(s string) error {
 
 func checkWebOrigin(s string) error {
 	u, err := url.Parse(s)
-	if s == "*" || s == "null" ||
-		err == nil && u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.Host != "" && s == u.Scheme+"://"+u.Host {
+	if err == nil && u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.Host != "" && s == u.Scheme+"://"+u.Host {
 		return nil
 	}
-	return errorf("%q is no origin of a page: allowed is scheme://host[:port] without a path, as in https://player.example, or *", s)
+	return errorf("%q is no origin of a page: allowed is scheme://host[:port] without a path, as in https://player.example", s)
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"weir/internal/wire"
+)
+
+// server is what serves behind an address: wire.Fast or wire.Net.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
+
+// A door is an address that stays open while the server behind it is replaced:
+// each server accepts from a duplicate of the one listening socket, so that no
+// connection is refused or lost between the old and the new.
+type door struct {
+	key  string // the config key of the address, for errors
+	ln   *net.TCPListener
+	fail func(part string, err error)
+
+	mu      sync.Mutex // guards what follows
+	now     server     // nil: not served
+	dup     net.Listener
+	closed  bool
+	serving sync.WaitGroup
+}
+
+// openDoor listens on an address. Connections wait until a server comes.
+func openDoor(key, address string, fail func(string, error)) (*door, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (set %s to a free address of this machine)", key, err, key)
+	}
+	return &door{key: key, ln: ln.(*net.TCPListener), fail: fail}, nil
+}
+
+func (d *door) addr() string { return d.ln.Addr().String() }
+
+// serve puts s behind the door. The function returned shuts down the server
+// that was there; nil: there was none.
+func (d *door) serve(s server) (retire func(context.Context) error, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, net.ErrClosed
+	}
+	f, err := d.ln.File()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.key, err)
+	}
+	dup, err := net.FileListener(f)
+	_ = f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.key, err)
+	}
+	former, old := d.now, d.dup
+	d.now, d.dup = s, dup
+	d.serving.Go(func() {
+		// That it ended although nobody asked it to is a failure, whatever it says.
+		if err := s.Serve(dup); d.current(s) {
+			d.fail(d.key, fmt.Errorf("no more connections are accepted: %w", cmp.Or(err, net.ErrClosed)))
+		}
+	})
+	if former == nil {
+		return nil, nil
+	}
+	return func(ctx context.Context) error { return shut(ctx, former, old) }, nil
+}
+
+// shut ends a server and its listener. Only a server that began to serve
+// closes the listener itself.
+func shut(ctx context.Context, s server, ln net.Listener) error {
+	err := s.Shutdown(ctx)
+	_ = ln.Close()
+	return err
+}
+
+// current reports whether s is behind the door, and the door open.
+func (d *door) current(s server) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now == s && !d.closed
+}
+
+// close stops accepting, and waits for what is under way as long as ctx
+// allows. A second call does nothing.
+func (d *door) close(ctx context.Context) error {
+	d.mu.Lock()
+	was, s, dup := d.closed, d.now, d.dup
+	d.closed = true
+	d.mu.Unlock()
+	if was {
+		return nil
+	}
+	err := d.ln.Close()
+	if s != nil {
+		err = errors.Join(err, shut(ctx, s, dup))
+	}
+	d.serving.Wait()
+	return err
+}
+
+var (
+	_ server = (*wire.Fast)(nil)
+	_ server = (*wire.Net)(nil)
+)

@@ -1,0 +1,235 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"weir/cache"
+	"weir/cmd/weir/config"
+	"weir/edge"
+	"weir/edge/cluster"
+	"weir/internal/spool"
+	"weir/internal/web"
+	"weir/internal/wire"
+	"weir/token"
+)
+
+// leaveTimeout bounds how long a draining edge tells the others so.
+const leaveTimeout = time.Second
+
+// NewEdge puts an edge together and opens its listeners; Run serves them.
+func NewEdge(o Options[config.Edge]) (*Node, error) {
+	n, err := newNode(&o)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
+	if len(o.Config.Origins) == 0 {
+		return nil, errors.New("origins: no origin to ask")
+	}
+	b := &edgeNode{Node: n, o: o, slab: spool.NewSlab(spool.SlabOptions{})}
+	b.live = live[config.Edge]{reread: o.Reread, apply: b.apply, log: n.log, metrics: n.metrics}
+	b.live.current.Store(o.Config)
+	b.reload = b.live.reload
+	b.drain = func() config.Drain { return b.live.get().Drain }
+	if err := b.build(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// edgeNode is what a Node is made of when it is an edge.
+type edgeNode struct {
+	*Node
+	o       Options[config.Edge]
+	live    live[config.Edge]
+	slab    *spool.Slab
+	origins upstreams
+	tokens  token.Source
+	cache   *cache.Cache
+	cluster *cluster.Cluster // nil: alone
+	edge    *edge.Edge
+
+	viewerDoor, peerDoor *door // peerDoor nil: alone
+	viewers, peers       *viewers
+}
+
+// build sets up in the order that taking down reverses.
+func (b *edgeNode) build() error {
+	cfg := b.o.Config
+	admin, err := b.openAdmin(func() config.Admin { return b.live.get().Admin }, adminPages{
+		registry: b.o.Registry,
+		config:   func() []byte { return b.live.get().Effective() },
+		status:   b.status,
+		debug:    map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members},
+	})
+	if err != nil {
+		return err
+	}
+	b.addrs.Admin = admin.addr()
+	if b.viewerDoor, err = openDoor("listen", cfg.Listen, b.fail); err != nil {
+		return err
+	}
+	b.addrs.Viewers = b.viewerDoor.addr()
+	b.name = nameOf(cfg, b.addrs.Viewers)
+	for _, make := range []func(*config.Edge) error{
+		b.makeOrigins, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
+	} {
+		if err := make(cfg); err != nil {
+			for _, d := range []*door{b.viewerDoor, b.peerDoor} {
+				if d != nil {
+					_ = d.close(context.Background())
+				}
+			}
+			return err
+		}
+	}
+	if b.cluster != nil {
+		b.onClose("leave the cluster", func(context.Context) error { return b.cluster.Leave(leaveTimeout) })
+	}
+	return nil
+}
+
+func (b *edgeNode) makeOrigins(cfg *config.Edge) error { return b.origins.build(b.dial, cfg, nil) }
+
+func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
+	var h web.Handler = b.edge
+	if b.o.Viewers != nil {
+		h = b.o.Viewers(h)
+	}
+	b.viewers, err = b.openViewers(b.viewerDoor, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log)
+	return err
+}
+
+func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
+	b.cache, err = cache.New(cache.Options{
+		Bytes:       int64(cfg.Cache.Memory),
+		Young:       int64(cfg.Cache.Young),
+		MaxObject:   int64(cfg.Cache.MaxObject),
+		Slab:        b.slab,
+		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.StallTimeout) + 5*time.Second,
+		Registerer:  b.o.Registry,
+		Log:         b.log,
+	})
+	if err == nil {
+		b.onClose("cache", func(context.Context) error { b.cache.Close(); return nil })
+	}
+	return err
+}
+
+// dial makes the client that reaches an origin or a peer.
+func (b *edgeNode) dial(name string, base *url.URL, h web.Header) (*wire.Client, error) {
+	f := b.o.Config.Fetch
+	return wire.NewClient(wire.ClientOptions{
+		Base: base, Name: name, Header: h,
+		Slab:         b.slab,
+		Log:          b.log,
+		Registerer:   b.o.Registry,
+		MaxConns:     f.Connections,
+		DialTimeout:  f.DialTimeout,
+		StallTimeout: f.StallTimeout,
+		MaxBody:      maxBody,
+	})
+}
+
+// maxBody bounds an answer of an origin or peer, in bytes: it only guards
+// against one that never ends. Whether it is kept is cache.max_object's business.
+const maxBody = 64 << 30
+
+func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
+	o := edge.Options{
+		Node:            b.name,
+		Cache:           b.cache,
+		Origins:         b.origins.list,
+		Tokens:          &b.tokens,
+		QueryAll:        cfg.Query == config.QueryAll,
+		CORSOrigins:     cfg.CORS.Origins,
+		HideCacheStatus: !cfg.CacheStatus,
+		HopTimeout:      cfg.Fetch.PeerTimeout,
+		OriginTimeout:   cfg.Fetch.HeadTimeout,
+		BlockTimeout:    cfg.Fetch.BlockTimeout,
+		Log:             b.log,
+		Registerer:      b.o.Registry,
+	}
+	if b.cluster != nil {
+		o.Peers = b.cluster
+	}
+	b.edge, err = edge.New(o)
+	return err
+}
+
+// apply puts new in force. All that can fail comes before anything changes.
+func (b *edgeNode) apply(old, new *config.Edge) error {
+	verifier, err := verifierOf(new, b.o.Registry)
+	if err != nil {
+		return err
+	}
+	var replace []func() error
+	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
+		for _, v := range []*viewers{b.viewers, b.peers} {
+			if v == nil {
+				continue
+			}
+			f, err := v.prepare(new.Limits, new.Log)
+			if err != nil {
+				return err
+			}
+			replace = append(replace, f)
+		}
+	}
+	if err := b.origins.build(b.dial, new, old); err != nil {
+		return err
+	}
+	b.tokens.Store(verifier)
+	setLevel(b.o.Level, new.Log)
+	for _, f := range replace {
+		err = errors.Join(err, f())
+	}
+	return err
+}
+
+func (b *edgeNode) setTokens(cfg *config.Edge) error {
+	v, err := verifierOf(cfg, b.o.Registry)
+	b.tokens.Store(v)
+	return err
+}
+
+func (b *edgeNode) status() status {
+	up, all := b.edge.OriginsUp()
+	s := status{Origins: &originsStatus{Up: up, All: all}}
+	if b.cluster != nil {
+		s.Members = b.cluster.Alive()
+	}
+	if up == 0 {
+		s.Warnings = append(s.Warnings, "no origin answers")
+	}
+	if b.cluster != nil && s.Members == 1 && len(b.live.get().Cluster.Join) > 0 {
+		s.Warnings = append(s.Warnings, "alone in the cluster: none of cluster.join answers")
+	}
+	return s
+}
+
+// nameOf is the configured name, or this machine's and the port: two edges on
+// one machine have two.
+func nameOf(cfg *config.Edge, addr string) string {
+	if cfg.Name != "" {
+		return cfg.Name
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "edge"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '-'
+	}, host)
+	return host[:min(len(host), 50)] + "-" + portOf(addr)
+}

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/cmd/weir/config"
+	"weir/internal/web"
+	"weir/internal/wire"
+)
+
+// viewers is a listener for many small requests, whose limits can change while
+// it is open.
+type viewers struct {
+	n       *Node
+	door    *door
+	name    string // metrics label
+	handler web.Handler
+	reg     prometheus.Registerer
+	retired sync.WaitGroup // servers that were replaced and still finish
+}
+
+// fast makes the server that config asks for.
+func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
+	return wire.NewFast(wire.FastOptions{
+		Handler:       v.handler,
+		Log:           v.n.log.With("listener", v.name),
+		Registerer:    v.reg,
+		Name:          v.name,
+		MaxHeader:     int(l.Header),
+		HeaderTimeout: l.HeaderTimeout,
+		IdleTimeout:   l.IdleTimeout,
+		MinSendRate:   int64(l.MinSendRate),
+		WriteStall:    l.WriteStall,
+		Concurrency:   l.Connections,
+		AccessLog:     log.Requests,
+	})
+}
+
+// openViewers opens the listener of handler; Run serves it.
+func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.Registerer, l config.Limits, log config.Log) (*viewers, error) {
+	v := &viewers{n: n, door: d, name: name, handler: h, reg: reg}
+	first, err := v.fast(l, log)
+	if err != nil {
+		return nil, err
+	}
+	n.onRun(func() {
+		if _, err := d.serve(first); err != nil {
+			n.fail(d.key, err)
+		}
+	})
+	n.onClose(name+" listener", func(ctx context.Context) error {
+		err := d.close(ctx)
+		v.retired.Wait()
+		return err
+	})
+	return v, nil
+}
+
+// prepare makes a server with other limits; the function returned puts it in
+// place. Requests under way end with the server they began with, idle
+// connections are closed, and players open new ones.
+func (v *viewers) prepare(l config.Limits, log config.Log) (replace func() error, err error) {
+	next, err := v.fast(l, log)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		retire, err := v.door.serve(next)
+		if err != nil {
+			return fmt.Errorf("replace the %s listener: %w", v.name, err)
+		}
+		if retire != nil {
+			v.retired.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), v.n.drain().Timeout)
+				defer cancel()
+				if err := retire(ctx); err != nil {
+					v.n.log.Warn("reload: requests that outlasted drain.timeout were cut", "listener", v.name)
+				}
+			})
+		}
+		return nil
+	}, nil
+}

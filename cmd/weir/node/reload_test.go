@@ -1,0 +1,198 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir/cmd/weir/config"
+	"weir/token"
+)
+
+// upstream is a web server that answers everything and counts.
+func upstream(t *testing.T, answer string) (url string, asked *atomic.Int64) {
+	t.Helper()
+	asked = new(atomic.Int64)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Cache-Control", "max-age=60")
+		fmt.Fprint(w, answer)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, asked
+}
+
+// rereader gives a node the config that the test set last.
+type rereader struct {
+	mu  sync.Mutex
+	cfg *config.Edge
+	err error
+}
+
+func (r *rereader) set(change func(*config.Edge)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := *r.cfg
+	change(&next)
+	r.cfg = &next
+}
+
+func (r *rereader) read() (*config.Edge, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg, r.err
+}
+
+func tokenKey(t *testing.T, id string) (config.TokenKey, token.Key) {
+	t.Helper()
+	private, public, err := token.GenerateKey(token.ES256, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := token.ParseKey(id, token.ES256, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	priv, err := token.ParseKey(id, token.ES256, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.TokenKey{ID: id, Alg: "ES256", File: id + ".pem", Key: pub}, priv
+}
+
+func tokenFor(t *testing.T, k token.Key, path string) string {
+	t.Helper()
+	raw, err := token.Sign(k, token.Claims{Expires: time.Now().Add(time.Hour), Paths: []string{path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// A viewer whose token's key was taken away is out at the reload, one with the
+// new key is in; nobody else notices, and what cannot change is named.
+func TestReloadAppliesWhatCanChange(t *testing.T) {
+	first, _ := upstream(t, "first")
+	second, asked := upstream(t, "second")
+	cfg := edgeConfig(first)
+	cfg.Admin.Token = "0123456789abcdef"
+	k1, sign1 := tokenKey(t, "k1")
+	k2, sign2 := tokenKey(t, "k2")
+	cfg.Tokens.Keys = []config.TokenKey{k1}
+	src := &rereader{cfg: cfg}
+	var level slog.LevelVar
+	e := startEdge(t, cfg, func(o *Options[config.Edge]) { o.Reread, o.Level = src.read, &level })
+	viewer := func(k token.Key, path string) (int, string) {
+		return ask(t, "GET", "http://"+e.Addrs().Viewers+"/t/"+tokenFor(t, k, "/live/")+path)
+	}
+	if code, body := viewer(sign1, "/live/a.ts"); code != 200 || body != "first" {
+		t.Fatal(code, body)
+	}
+	if code, _ := viewer(sign2, "/live/a.ts"); code != 403 {
+		t.Fatal(code)
+	}
+
+	src.set(func(c *config.Edge) {
+		c.Tokens.Keys = []config.TokenKey{k2}
+		c.Origins = []string{second}
+		c.Log.Level = "debug"
+		c.Limits.Connections = 500
+		c.Listen = "127.0.0.1:1"
+		c.Cache.Memory = 128 * config.MiB
+	})
+	code, body := ask(t, "POST", "http://"+e.Addrs().Admin+"/-/reload", "Authorization", "Bearer 0123456789abcdef")
+	if code != 200 {
+		t.Fatal(code, body)
+	}
+	for _, want := range []string{`"origins"`, `"tokens.keys"`, `"limits.connections"`, `"log.level"`, `"needs_restart": [`, `"listen"`, `"cache.memory"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not told: %s", want, body)
+		}
+	}
+	if code, _ := viewer(sign1, "/live/a.ts"); code != 403 {
+		t.Errorf("the key that was taken away still opens: %d", code)
+	}
+	if code, body := viewer(sign2, "/live/b.ts"); code != 200 || body != "second" || asked.Load() != 1 {
+		t.Errorf("%d %q, the new origin was asked %d times", code, body, asked.Load())
+	}
+	if code, body := viewer(sign2, "/live/a.ts"); code != 200 || body != "first" {
+		t.Errorf("what was kept is gone: %d %q", code, body)
+	}
+	if level.Level() != slog.LevelDebug {
+		t.Error("the log level did not change")
+	}
+	if n := e.counter(t, "weir_node_pending_restart"); n != 2 {
+		t.Errorf("%v keys wait for a restart", n)
+	}
+
+	// A file that is wrong changes nothing.
+	src.mu.Lock()
+	src.err = errors.New("edge.yaml:3: cache.memroy: unknown key")
+	src.mu.Unlock()
+	code, body = ask(t, "POST", "http://"+e.Addrs().Admin+"/-/reload", "Authorization", "Bearer 0123456789abcdef")
+	if code != 400 || !strings.Contains(body, "edge.yaml:3") {
+		t.Error(code, body)
+	}
+	if code, _ := viewer(sign2, "/live/c.ts"); code != 200 {
+		t.Error(code)
+	}
+	if n := e.counter(t, "weir_node_reloads_total", "result", "refused"); n != 1 {
+		t.Errorf("%v reloads refused", n)
+	}
+}
+
+// Viewers that come while limits change are served, every one.
+func TestReloadOfLimitsLosesNobody(t *testing.T) {
+	url, _ := upstream(t, "here")
+	cfg := edgeConfig(url)
+	src := &rereader{cfg: cfg}
+	e := startEdge(t, cfg, func(o *Options[config.Edge]) { o.Reread = src.read })
+	stop := make(chan struct{})
+	var viewers sync.WaitGroup
+	var served atomic.Int64
+	for range 4 {
+		viewers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if code, body, err := try("GET", "http://"+e.Addrs().Viewers+"/live/a.ts"); err != nil || code != 200 || body != "here" {
+					t.Errorf("%d %q %v", code, body, err)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	for i := range 10 {
+		src.set(func(c *config.Edge) { c.Limits.Connections = 100 + i })
+		if _, err := e.Reload(); err != nil {
+			t.Error(err)
+		}
+		before := served.Load()
+		eventually(t, "viewers go on", func() bool { return t.Failed() || served.Load() > before+20 })
+	}
+	close(stop)
+	viewers.Wait()
+
+	// And they are in force: the second connection finds the door full.
+	src.set(func(c *config.Edge) { c.Limits.Connections = 1 })
+	if _, err := e.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	conn := dialViewers(t, e)
+	defer conn.Close()
+	eventually(t, "a second connection is refused", func() bool {
+		code, _, err := try("GET", "http://"+e.Addrs().Viewers+"/live/a.ts")
+		return err != nil || code == 503
+	})
+}
