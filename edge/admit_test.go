@@ -229,6 +229,9 @@ func TestAQueryTokenIsHandedDownByPlaylists(t *testing.T) {
 			if !strings.Contains(g.text, "\nseg1.m4s?token="+tok+"\n") || !strings.Contains(g.text, `URI="init.mp4?token=`+tok+`"`) {
 				t.Errorf("%q", g.text)
 			}
+			if coding := origin.last().Header.Get("Accept-Encoding"); coding != "identity" {
+				t.Errorf("asked upstream for %s, to be unpacked here", coding)
+			}
 			if g.Get("Cache-Control") != "private, no-store" || g.Get("ETag") != "" || g.Get("Content-Encoding") != "" {
 				t.Errorf("an answer for one viewer: %v", g.Flatten())
 			}

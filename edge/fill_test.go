@@ -49,7 +49,10 @@ func TestTheNextOriginIsAskedWhenOneFails(t *testing.T) {
 
 func TestAnOriginThatStaysDeadIsTriedLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second := &fake{answer: unreachable}, &fake{answer: media}
+		first, second := &fake{answer: func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			time.Sleep(300 * time.Millisecond) // no answer to its SYN
+			return unreachable(ctx, req)
+		}}, &fake{answer: media}
 		e := newEdge(t, Options{}, first, second)
 		start := time.Now()
 		for i := 0; time.Since(start) < time.Minute; i++ {
@@ -88,6 +91,26 @@ func TestWhichAnswersOfAnOriginAreFinal(t *testing.T) {
 		f(func(context.Context, *web.Request) (*web.Response, error) { return nil, web.Errorf(404, "no") }, 404, 0, 2)
 		f(func(context.Context, *web.Request) (*web.Response, error) { return nil, web.Errorf(503, "busy") }, 200, 1, 2)
 		f(func(context.Context, *web.Request) (*web.Response, error) { return nil, errors.New("bug") }, 200, 1, 1)
+	})
+}
+
+// An origin that is well and has no answer is not made up for by one that is
+// known to be dead: that would cost the viewer a timeout.
+func TestADeadOriginIsOnlyAskedForWantOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &fake{answer: silent}, &fake{answer: answering(503, "x")}
+		e := newEdge(t, Options{}, first, second)
+		get(t, e, "/1.m4s")
+		e.origins.failed("o1", time.Now())
+		start := time.Now()
+		if g := get(t, e, "/2.m4s"); g.Status != 503 || time.Since(start) != 0 || first.count() != 1 {
+			t.Errorf("%d after %v, the dead one asked %d times", g.Status, time.Since(start), first.count())
+		}
+		second.answer = unreachable
+		first.answer = media
+		if g := get(t, e, "/3.m4s"); g.Status != 200 {
+			t.Errorf("%d although an origin came back", g.Status)
+		}
 	})
 }
 

@@ -105,6 +105,25 @@ func TestTheNextOwnerTakesOver(t *testing.T) {
 	})
 }
 
+// A viewer waits for one peer that hangs, not for all of them in turn.
+func TestOnePeerThatHangsIsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edges, rings := cluster(t, 3, owned("e2"), Options{}, &fake{answer: media})
+		rings[0].owner = func(string) string {
+			if len(rings[0].failed) > 0 {
+				return "e3"
+			}
+			return "e2"
+		}
+		rings[0].peers["e2"].Handler = web.HandlerFunc(silent)
+		rings[0].peers["e3"].Handler = web.HandlerFunc(silent)
+		start := time.Now()
+		if g := get(t, edges[0], "/l/s.m4s"); g.Status != 200 || time.Since(start) != 2*time.Second {
+			t.Errorf("%d after %v", g.Status, time.Since(start))
+		}
+	})
+}
+
 // A peer that dies without a word while it holds a request must not hold it to
 // its end: once another owns the key that one is asked.
 func TestAHeldRequestFollowsItsOwner(t *testing.T) {

@@ -116,6 +116,13 @@ func TestIfRangeLetsTheSameVersionThrough(t *testing.T) {
 	f(FormatHTTPDate(lastModified))
 }
 
+func TestIfRangeRefusesAWeakTag(t *testing.T) {
+	resp := Select(&Request{Method: "GET", Header: NewHeader("Range", "bytes=0-1", "If-Range", `W/"v1"`)}, NewResponse(200, String("0123"), "ETag", `W/"v1"`))
+	if resp.Status != 200 {
+		t.Errorf("%d", resp.Status)
+	}
+}
+
 // A date names no single version of an object that was changed within the
 // second in which it was sent.
 func TestIfRangeRefusesAWeakDate(t *testing.T) {
