@@ -83,7 +83,7 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 		buf   buffer
 	)
 	defer func() {
-		if buf.playing() {
+		if next > 0 {
 			v.opts.Stats.play(-1)
 		}
 	}()
@@ -103,7 +103,8 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 		}
 		end := m.MediaSequence + uint64(len(m.Segments))
 		changed := next < end
-		if !buf.playing() && next == 0 {
+		first := next == 0
+		if first {
 			next = m.MediaSequence + uint64(max(0, len(m.Segments)-3))
 		}
 		next = max(next, m.MediaSequence)
@@ -120,11 +121,12 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 					return err
 				}
 			}
-			if !buf.playing() {
+			if first {
 				v.opts.Stats.started(time.Since(began))
 				v.opts.Stats.play(1)
+				first = false
 			}
-			if buf.add(time.Now(), s.Duration) {
+			if buf.add(time.Now(), s.Duration, time.Duration(m.TargetDuration)*time.Second) {
 				v.opts.Stats.stall()
 			}
 		}
@@ -193,19 +195,31 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A buffer is a player's: it starts to play with the first media and knows
-// when it ran empty.
-type buffer struct{ until time.Time }
-
-func (b *buffer) playing() bool { return !b.until.IsZero() }
+// A buffer is a player's. It begins to play once it holds what the client
+// should keep from the live edge, three target durations (HLSbis 6.3.3), begins
+// again after a stall with half of that, and knows when it ran empty.
+type buffer struct {
+	until time.Time     // when it runs empty; zero: it does not play
+	held  time.Duration // what it holds while it does not play
+	began bool
+}
 
 // add says that media of length d is there at now, and reports whether
 // playback had stopped for want of it.
-func (b *buffer) add(now time.Time, d time.Duration) (stalled bool) {
-	if !b.playing() || now.After(b.until) {
-		stalled = b.playing()
-		b.until = now
+func (b *buffer) add(now time.Time, d, target time.Duration) (stalled bool) {
+	if !b.until.IsZero() && now.After(b.until) {
+		b.until, stalled = time.Time{}, true
 	}
-	b.until = b.until.Add(d)
+	if !b.until.IsZero() {
+		b.until = b.until.Add(d)
+		return false
+	}
+	want := 3 * target
+	if b.began || stalled {
+		want /= 2
+	}
+	if b.held += d; b.held >= want {
+		b.until, b.held, b.began = now.Add(b.held), 0, true
+	}
 	return stalled
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +30,7 @@ var commands = map[string]command{
 	"revive":  (*world).revive,
 	"leave":   (*world).leave,
 	"members": (*world).members,
+	"owner":   (*world).owner,
 	"report":  (*world).report,
 }
 
@@ -191,6 +193,23 @@ func (w *world) members(line) (string, error) {
 		}
 	}
 	return strings.Join(out, ", "), nil
+}
+
+// owner get CHANNEL[/RENDITION [segment last]]: which edge owns it. The word
+// "owner" then stands for that edge.
+func (w *world) owner(l line) (string, error) {
+	l.words = append([]string{"viewers", "1", "get"}, l.words[1:]...)
+	path, err := w.target(l)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range w.edges {
+		if _, self := e.cluster.Owner(path); self && !e.dead {
+			w.owns = e.name
+			return e.name + " owns it", nil
+		}
+	}
+	return "", errors.New("nobody owns it")
 }
 
 // report: what went to the origins since the last report, and how the players do.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +25,8 @@ type group struct {
 	mu     sync.Mutex
 	done   map[string]int  // by what they got
 	bodies map[uint64]bool // hashes of whole bodies
-	told   int             // how many of them answers has told of
+	began  int             // how many have at least a byte of a body
+	told   string          // what was said of them last
 }
 
 // viewers N get CHANNEL[/RENDITION [segment last|N|-N | init]] [at=e1,e2]: N
@@ -53,7 +56,7 @@ func (w *world) viewers(l line) (string, error) {
 
 // view is one viewer's request.
 func (g *group) view(ctx context.Context, h web.Handler, path string) {
-	what, sum := ask(ctx, h, path)
+	what, sum := ask(ctx, h, path, func() { g.mu.Lock(); g.began++; g.mu.Unlock() })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done[what]++
@@ -62,7 +65,9 @@ func (g *group) view(ctx context.Context, h web.Handler, path string) {
 	}
 }
 
-func ask(ctx context.Context, h web.Handler, path string) (what string, sum uint64) {
+// ask makes one request and returns what became of it, and a hash of the body
+// if that came whole. It calls began once, with the body's first bytes.
+func ask(ctx context.Context, h web.Handler, path string, began func()) (what string, sum uint64) {
 	p, query, _ := strings.Cut(path, "?")
 	resp, err := h.Serve(ctx, &web.Request{Method: http.MethodGet, Path: p, Query: query, Host: "sim"})
 	if err != nil {
@@ -73,45 +78,49 @@ func ask(ctx context.Context, h web.Handler, path string) (what string, sum uint
 		return strconv.Itoa(resp.Status), 0
 	}
 	hash := fnv.New64a()
+	if _, _, err := web.Await(ctx, resp.Body, 0); err == nil {
+		began()
+	}
 	if _, err := web.Copy(ctx, hash, resp.Body, 0); err != nil {
 		return "cut", 0
 	}
 	return strconv.Itoa(resp.Status), hash.Sum64()
 }
 
-// answers tells what became of the viewers that were not told of yet.
+// answers tells what became of the viewers, where that has changed.
 func (w *world) answers() string {
 	var out []string
 	for i, g := range w.groups {
-		g.mu.Lock()
-		answered := 0
-		for _, n := range g.done {
-			answered += n
-		}
-		if answered > g.told || g.told == 0 {
-			s := fmt.Sprintf("viewers %d: waiting %d", g.size, g.size-answered)
-			for _, what := range []string{"200", "404", "410", "502", "503", "504", "cut", "500", "499"} {
-				if n := g.done[what]; n > 0 {
-					s += fmt.Sprintf(", %s ×%d", what, n)
-				}
-			}
-			if len(g.bodies) > 0 {
-				s += fmt.Sprintf(", distinct bodies %d", len(g.bodies))
-			}
-			if answered == 0 && g.told == 0 {
-				g.told = -1 // said once that all of them wait
-			}
-			if answered > 0 {
-				g.told = answered
-			}
+		if s := g.String(); s != g.told {
+			g.told = s
 			if len(w.groups) > 1 {
-				s = fmt.Sprintf("group %d, ", i+1) + s
+				s = fmt.Sprintf("group %d, %s", i+1, s)
 			}
 			out = append(out, s)
 		}
-		g.mu.Unlock()
 	}
 	return strings.Join(out, "\n")
+}
+
+// String is how the group stands.
+func (g *group) String() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	answered := 0
+	for _, n := range g.done {
+		answered += n
+	}
+	s := fmt.Sprintf("viewers %d:", g.size)
+	if waiting := g.size - answered; waiting > 0 {
+		s += fmt.Sprintf(" waiting %d (%d have bytes)", waiting, g.began-answered)
+	}
+	for _, what := range slices.Sorted(maps.Keys(g.done)) {
+		s += fmt.Sprintf(" %s ×%d", what, g.done[what])
+	}
+	if n := len(g.bodies); n > 0 {
+		s += fmt.Sprintf(", different bodies %d", n)
+	}
+	return s
 }
 
 // players N CHANNEL [at=...]: N players play the channel from now on, each able

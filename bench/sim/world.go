@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"weir/bench"
@@ -29,7 +30,8 @@ type world struct {
 
 	groups []*group // of viewers, in the order they came
 	stats  bench.Stats
-	swarm  int // players started
+	swarm  int    // players started
+	owns   string // the edge that "owner" stands for
 	stops  []func()
 }
 
@@ -169,12 +171,14 @@ func (w *world) wait(d time.Duration) {
 }
 
 func (w *world) edge(name string) *edgeNode {
-	for _, e := range w.edges {
-		if e.name == name {
-			return e
-		}
+	if name == "owner" {
+		name = w.owns
 	}
-	return nil
+	i := slices.IndexFunc(w.edges, func(e *edgeNode) bool { return e.name == name })
+	if i < 0 {
+		return nil
+	}
+	return w.edges[i]
 }
 
 // link returns the wire over which other nodes reach a node.
