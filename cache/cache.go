@@ -48,7 +48,7 @@ type Fill func(ctx context.Context, prior *Object) (*web.Response, error)
 type Options struct {
 	// Bytes is the one budget: bodies kept and in flight, heads, slack, and
 	// what was evicted but is still being read. Default 256 MiB. Not counted
-	// are the fixed tables of the memory tier: about 1 byte per 1,000.
+	// are the fixed tables of the memory tier: about 2 bytes per 1,000.
 	Bytes int64
 	// Young is the share of Bytes that holds the newest objects, first in
 	// first out and whatever they are. It should hold all that is live.
@@ -98,7 +98,8 @@ type Cache struct {
 	air      air          // the same, listed for Stats
 }
 
-// New returns an empty Cache.
+// New returns an empty Cache. The memory tier has goroutines from then on, which
+// Close ends.
 func New(o Options) (*Cache, error) {
 	if o.Bytes == 0 {
 		o.Bytes = 256 << 20

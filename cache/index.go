@@ -27,7 +27,7 @@ type shard struct {
 
 // An entry holds all variants of one key.
 type entry struct {
-	vary []string         // the request fields that tell variants apart, sorted; only ever grows
+	vary []string         // the request fields that tell variants apart, sorted; grows, up to maxVary
 	one  *kept            // the only variant while vary is empty
 	many map[string]*kept // else, by appendVariant
 }
@@ -89,6 +89,9 @@ func (s *shard) put(k *kept, vary []string, h *web.Header) (displaced []*kept) {
 		s.entries[k.key()] = e
 	}
 	if all := union(e.vary, vary); len(all) > len(e.vary) {
+		if len(all) > maxVary {
+			all = vary // upstream names ever new fields: forget the old ones, with all that depends on them
+		}
 		displaced = e.all()
 		e.vary, e.one, e.many = all, nil, map[string]*kept{}
 	}

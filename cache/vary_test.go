@@ -108,6 +108,46 @@ func TestVaryThatComesAndGoes(t *testing.T) {
 	})
 }
 
+// An upstream that names ever new fields does not make keys grow without end.
+func TestVaryFieldsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		for i := range 5 * maxVary {
+			u := says(200, "x", "Cache-Control", "max-age=600", "Vary", fmt.Sprint("X-", i))
+			get(t, c, q("/a", fmt.Sprint("X-", i), "1"), u, Miss, "x")
+			get(t, c, q("/a", fmt.Sprint("X-", i), "1"), nil, Hit, "x")
+		}
+		if n := len(c.shard(c.hash("/a")).varyOf("/a")); n > maxVary {
+			t.Errorf("variants are told apart by %d fields", n)
+		}
+	})
+}
+
+// Whatever stands in a field, the same list written otherwise is the same, and
+// an answer's Vary never yields more names than are allowed.
+func FuzzVary(f *testing.F) {
+	f.Add("gzip, br", "Accept-Encoding, X, *")
+	f.Add(` a ,,b`, "x,X, ,y")
+	f.Add(`"a, b"`, ",")
+	f.Fuzz(func(t *testing.T, value, vary string) {
+		h := web.NewHeader("Vary", vary)
+		if names, ok := varyNames(&h); ok && len(names) > maxVary {
+			t.Errorf("%d names", len(names))
+		}
+		if strings.Contains(value, `"`) {
+			return
+		}
+		one, many := web.NewHeader("X", value), web.Header{}
+		for member := range strings.SplitSeq(value, ",") {
+			many.Add("x", "\t"+member+" ")
+		}
+		a, b := appendVariant(nil, []string{"x"}, &one), appendVariant(nil, []string{"x"}, &many)
+		if string(a) != string(b) {
+			t.Errorf("%q and %q differ: %q, %q", one, many, a, b)
+		}
+	})
+}
+
 // A viewer that invents values cannot fill the store with variants of one key.
 func TestVariantsAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
