@@ -113,7 +113,8 @@ func (s *stage) addEdge(ec *config.Edge, o Options) error {
 	return nil
 }
 
-// start runs the nodes until ctx is done. One that fails ends the demo.
+// start runs the nodes until ctx is done, each once the one before is up, so
+// that edges find those they join. One that fails ends the demo.
 func (s *stage) start(ctx context.Context, fail context.CancelCauseFunc) *sync.WaitGroup {
 	var nodes sync.WaitGroup
 	for _, n := range append([]*node.Node{s.origin}, s.edges...) {
@@ -122,6 +123,10 @@ func (s *stage) start(ctx context.Context, fail context.CancelCauseFunc) *sync.W
 				fail(fmt.Errorf("%s: %w", n.Name(), err))
 			}
 		})
+		select {
+		case <-n.Up():
+		case <-ctx.Done():
+		}
 	}
 	return &nodes
 }
