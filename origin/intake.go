@@ -30,8 +30,7 @@ type taken struct {
 	seq  uint64
 	gen  uint64
 	sum  [32]byte
-	at   time.Time
-	path string
+	turn int // of the intake
 }
 
 // A step is what follows: publish entry with the bytes of up, or as a gap.
@@ -71,6 +70,7 @@ type intake struct {
 	taken     map[string]taken  // by path, of all incarnations
 	oldest    []string          // paths of taken, for forgetting
 	newest    taken
+	turn      int // counts playlists told and segments taken, for what came after what
 	queue     []entry
 	aside     []*pushed // they told nothing new when they came: late, or early
 	fresh     bool      // nothing of this incarnation was published yet
@@ -81,6 +81,8 @@ func newIntake() *intake { return &intake{known: map[uint64]string{}, taken: map
 
 // offer takes in a pushed playlist. stale: it told nothing new.
 func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
+	in.turn++
+	p.turn = in.turn
 	from := in.renewed(p, f)
 	switch {
 	case !in.started:
@@ -179,12 +181,20 @@ func (in *intake) extend(p *pushed, f files) (steps []step) {
 
 func (in *intake) push(e entry, f files) {
 	if e.mapPath != "" {
-		// What the path means now, before a successor can overwrite it.
-		if u := f.complete(e.mapPath); u != nil && u.gen > in.initFloor {
-			e.init = u
-		}
+		e.init = in.initOf(&e, f) // what the path means now, before a successor overwrites it
 	}
 	in.queue = append(in.queue, e)
+}
+
+// initOf returns the init segment that e means; nil: it is not there yet. An encoder opens
+// the upload of its init when it starts and ends it with its first segment: what is there
+// while another is under way may be its predecessor's.
+func (in *intake) initOf(e *entry, f files) *upload {
+	u := f.complete(e.mapPath)
+	if u == nil || u.gen <= in.initFloor || in.fresh && f.arriving(e.mapPath) {
+		return nil
+	}
+	return u
 }
 
 func (in *intake) know(e *entry) {
@@ -200,28 +210,29 @@ func (in *intake) know(e *entry) {
 
 // renewed looks in p for proof that the encoder started over: a segment of this incarnation
 // whose path has been uploaded again since, with other bytes. An encoder can also make the
-// very same bytes again; what proves it then is that the last segment of a playlist which
-// falls back was uploaded after its successors. It returns the index of the first segment
-// uploaded again, or -1.
+// very same bytes again, or begin with a number whose segment was lost before; what proves it
+// then is that the playlist falls back, and that its last segment was uploaded after its
+// successors. It returns the index of the first segment uploaded again, or -1.
 func (in *intake) renewed(p *pushed, f files) int {
 	from, proof := -1, false
 	for i := range p.entries {
 		e := &p.entries[i]
-		t, ok := in.taken[e.path]
-		if !ok || t.inc != in.inc || t.seq != e.seq {
+		u, t := f.complete(e.path), in.taken[e.path]
+		if u == nil || u.gen <= t.gen {
 			continue
 		}
-		u := f.complete(e.path)
-		if u == nil || u.gen <= t.gen {
+		fellBack := i == len(p.entries)-1 && e.seq < in.newest.seq && in.known[e.seq] == e.path &&
+			u.gen > in.newest.gen && p.turn > in.newest.turn
+		again := t.gen > 0 && t.inc == in.inc && t.seq == e.seq
+		if !again && !(fellBack && (t.gen == 0 || t.inc < in.inc)) {
 			continue
 		}
 		if from < 0 {
 			from = i
 		}
-		again := i == len(p.entries)-1 && e.seq < in.newest.seq && u.gen > in.newest.gen && !p.at.Before(in.newest.at)
-		proof = proof || u.sum != t.sum || again
+		proof = proof || fellBack || u.sum != t.sum
 	}
-	if !proof {
+	if !proof || in.newest.inc != in.inc && in.fresh {
 		return -1
 	}
 	return from
@@ -259,18 +270,19 @@ func (in *intake) settle(now time.Time, f files) (steps []step) {
 			continue
 		}
 		if e.mapPath != "" && e.init == nil {
-			init := f.complete(e.mapPath)
-			switch {
-			case init != nil && (init.gen > in.initFloor || late):
-				e.init = init
-			case !late:
+			e.init = in.initOf(e, f)
+			if e.init == nil && !late {
 				return steps
-			default:
+			}
+			if e.init == nil { // rather an old one than none
+				e.init = f.complete(e.mapPath)
+			}
+			if e.init == nil {
 				steps = append(steps, in.gap(gapNoInit))
 				continue
 			}
 		}
-		steps = append(steps, in.take(u, now))
+		steps = append(steps, in.take(u))
 	}
 	return steps
 }
@@ -294,7 +306,7 @@ func (in *intake) flush(f files) (steps []step) {
 	}
 	for range n {
 		if e := &in.queue[0]; whole(e) {
-			steps = append(steps, in.take(in.usable(e, f), e.listed))
+			steps = append(steps, in.take(in.usable(e, f)))
 		} else {
 			steps = append(steps, in.gap(gapLost))
 		}
@@ -323,7 +335,7 @@ func (in *intake) gap(why gapReason) step {
 	return step{entry: in.pop(), why: why, fresh: in.fresh}
 }
 
-func (in *intake) take(u *upload, now time.Time) step {
+func (in *intake) take(u *upload) step {
 	e, fresh := in.pop(), in.fresh
 	if fresh {
 		// Uploads that began before this one are older than this incarnation.
@@ -335,7 +347,8 @@ func (in *intake) take(u *upload, now time.Time) step {
 			in.oldest = in.oldest[1:]
 		}
 	}
-	in.newest = taken{in.inc, e.seq, u.gen, u.sum, now, e.path}
+	in.turn++
+	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn}
 	in.taken[e.path] = in.newest
 	return step{entry: e, up: u, fresh: fresh}
 }

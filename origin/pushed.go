@@ -35,6 +35,7 @@ type pushed struct {
 	target  int     // seconds: EXT-X-TARGETDURATION, or the longest segment where that is more
 	end     bool
 	at      time.Time // of arrival
+	turn    int       // of the intake it was told
 }
 
 func (p *pushed) first() uint64 { return p.entries[0].seq }

@@ -144,9 +144,10 @@ func (r *rendition) gap(dur time.Duration, now time.Time) (n int, ok bool) {
 	if len(r.log) > 0 {
 		init = r.log[len(r.log)-1].init
 	}
-	for i := range n {
-		share := dur*time.Duration(i+1)/time.Duration(n) - dur*time.Duration(i)/time.Duration(n)
-		r.appendSegment(&segment{dur: share, init: init}, now)
+	for i := range time.Duration(n) {
+		from, to := dur*i/time.Duration(n), dur*(i+1)/time.Duration(n)
+		// In whole microseconds, as they are rendered.
+		r.appendSegment(&segment{dur: to.Truncate(time.Microsecond) - from.Truncate(time.Microsecond), init: init}, now)
 		r.gapCount++
 	}
 	r.bw.cut()
