@@ -2,7 +2,7 @@ package main
 
 const description = `Self-hosted HLS: an origin that FFmpeg pushes to, and edges that carry its streams to any number of viewers.
 
-On one machine, without a config:
+See all of it on this machine: weir demo. Or by hand, without a config:
 
   weir origin
   ffmpeg -re -i in.mp4 -c copy -f hls -method PUT http://127.0.0.1:8081/ingest/test/index.m3u8

@@ -8,7 +8,7 @@ import (
 )
 
 type edgeCmd struct {
-	nodeFlags  `embed:"" set:"listen_help=Where viewers ask: host:port (default :8090)." set:"admin_port=9190"`
+	nodeFlags  `embed:""`
 	Origin     []string `sep:"none" placeholder:"URL" help:"An origin, as in http://origin1:8080. Repeat it: the next is asked when one fails."`
 	OriginKey  string   `placeholder:"FILE" help:"The key that origins with access.mode pull-key want."`
 	Query      string   `placeholder:"hls|all" help:"What of the query names an object: hls (default) its _HLS_ directives, all the whole, for any web server."`

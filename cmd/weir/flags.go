@@ -9,9 +9,9 @@ import (
 // nodeFlags are what origin and edge have in common.
 type nodeFlags struct {
 	Config     string `short:"c" placeholder:"FILE" help:"Config file. Flags win over it. deploy/ has one with every key explained."`
-	Listen     string `placeholder:"ADDR" help:"${listen_help}"`
+	Listen     string `placeholder:"ADDR" help:"Where streams are asked for, host:port (default: origin :8080, edge :8090)."`
 	Memory     string `placeholder:"SIZE" help:"Memory for media, as in 8GiB (default 1GiB)."`
-	Admin      string `placeholder:"ADDR" help:"Metrics, health and reload (default 127.0.0.1:${admin_port}). Other machines' need --admin-token."`
+	Admin      string `placeholder:"ADDR" help:"Metrics, health and reload (default on 127.0.0.1: origin 9180, edge 9190). Any other address needs --admin-token."`
 	AdminToken string `placeholder:"FILE" help:"File with the token that POST /-/reload needs."`
 	LogLevel   string `placeholder:"LEVEL" help:"debug, info, warn or error (default info)."`
 	LogFormat  string `placeholder:"FORMAT" help:"text or json (default text)."`

@@ -193,7 +193,9 @@ func TestHangupReloads(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var log lines
 	done := make(chan int, 1)
-	go func() { done <- run(ctx, env{strings.NewReader(""), io.Discard, &log}, []string{"edge", "--config", file}) }()
+	go func() {
+		done <- run(ctx, env{strings.NewReader(""), io.Discard, &log}, []string{"edge", "--config", file})
+	}()
 	log.await(t, "ready", "127.0.0.1:")
 	hangup := func() {
 		t.Helper()

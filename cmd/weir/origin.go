@@ -8,7 +8,7 @@ import (
 )
 
 type originCmd struct {
-	nodeFlags  `embed:"" set:"listen_help=Where edges (and players) ask: host:port (default :8080)." set:"admin_port=9180"`
+	nodeFlags  `embed:""`
 	Ingest     string `placeholder:"ADDR" help:"Where encoders push (default :8081; without --publish-key on this machine only)."`
 	PublishKey string `placeholder:"FILE" help:"Publishers, one NAME SECRET CHANNELS a line, as in: studio 4f1c2b9a sport-*,news."`
 	PullKey    string `placeholder:"FILE" help:"Answer only edges and CDNs that send a key; one NAME SECRET a line."`

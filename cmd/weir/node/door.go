@@ -71,14 +71,18 @@ func (d *door) serve(s server) (retire func(context.Context) error, err error) {
 	if former == nil {
 		return nil, nil
 	}
+	_ = old.Close() // the former accepts no more, the new one does already
 	return func(ctx context.Context) error { return shut(ctx, former, old) }, nil
 }
 
-// shut ends a server and its listener. Only a server that began to serve
-// closes the listener itself.
+// shut ends a server and its listener, whichever of the two closes that: a
+// server that never began to serve does not.
 func shut(ctx context.Context, s server, ln net.Listener) error {
 	err := s.Shutdown(ctx)
 	_ = ln.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }
 

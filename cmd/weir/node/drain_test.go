@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -13,22 +12,6 @@ import (
 
 	"weir/cmd/weir/config"
 )
-
-func dialViewers(t *testing.T, e *running) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", e.Addrs().Viewers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(c, "GET /live/a.ts HTTP/1.1\r\nHost: x\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	_ = resp.Body.Close()
-	return c
-}
 
 // A viewer in the middle of a segment gets the rest of it while the node
 // leaves; load balancers hear of it first, and the operator can watch to the end.

@@ -72,7 +72,8 @@ func start(t *testing.T, n *Node, log *record, reg *prometheus.Registry) *runnin
 			t.Errorf("Run: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", n.Name(), log)
+			lines := strings.Split(log.String(), "\n")
+			t.Logf("end of the log of %s:\n%s", n.Name(), strings.Join(lines[max(0, len(lines)-60):], "\n"))
 		}
 	})
 	select {

@@ -30,14 +30,15 @@ func (l *live[C]) get() *C { return l.current.Load() }
 func (l *live[C]) reload() (Applied, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var done Applied
+	done := Applied{Live: []string{}, Restart: []string{}}
 	if l.reread == nil {
 		return done, nil
 	}
 	next, err := l.reread()
 	if err == nil {
 		old := l.get()
-		done.Live, done.Restart = config.Split(config.Diff(old, next))
+		live, restart := config.Split(config.Diff(old, next))
+		done.Live, done.Restart = append(done.Live, live...), append(done.Restart, restart...)
 		merged := config.Live(old, next)
 		if err = l.apply(old, merged); err == nil {
 			l.current.Store(merged)

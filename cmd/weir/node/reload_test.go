@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -189,9 +191,17 @@ func TestReloadOfLimitsLosesNobody(t *testing.T) {
 	if _, err := e.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	conn := dialViewers(t, e)
-	defer conn.Close()
 	eventually(t, "a second connection is refused", func() bool {
+		first, err := net.Dial("tcp", e.Addrs().Viewers)
+		if err != nil {
+			return false
+		}
+		defer first.Close()
+		fmt.Fprintf(first, "GET /live/a.ts HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(first), nil)
+		if err != nil || resp.StatusCode != 200 {
+			return false // those before it are still there
+		}
 		code, _, err := try("GET", "http://"+e.Addrs().Viewers+"/live/a.ts")
 		return err != nil || code == 503
 	})
