@@ -116,3 +116,26 @@ func liveKeys(t reflect.Type, key string) (out []string) {
 	}
 	return out
 }
+
+// The configs of docker-compose.yml keep up with the keys; their key files are
+// made on the machine that runs them.
+func TestComposeConfigsAreValid(t *testing.T) {
+	for file, c := range map[string]any{"origin.yaml": DefaultOrigin(), "edge.yaml": DefaultEdge()} {
+		text, err := os.ReadFile("../../../deploy/compose/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSource(file)
+		s.root = reflect.TypeOf(c).Elem()
+		decode(text, c, s)
+		switch c := c.(type) {
+		case *Origin:
+			c.check(s)
+		case *Edge:
+			c.check(s)
+		}
+		if s.err() != nil || len(s.warn) > 0 {
+			t.Errorf("%v %v", s.err(), s.warn)
+		}
+	}
+}
