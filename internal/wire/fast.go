@@ -113,7 +113,8 @@ func (f *Fast) Serve(ln net.Listener) error {
 
 // Shutdown stops accepting, closes idle connections and waits for the
 // exchanges under way. When ctx is done before they are, it ends their contexts
-// with [ErrShutdown], closes their connections and returns ctx's error.
+// with [ErrShutdown], closes their connections and returns ctx's error. A
+// connection that has sent nothing yet counts as under way for its first 5 s.
 func (f *Fast) Shutdown(ctx context.Context) error {
 	err := f.server.ShutdownWithContext(ctx)
 	if err != nil {

@@ -101,6 +101,7 @@ func slowReader(t *testing.T, start Start) {
 	body := &watched{Body: web.Bytes(make([]byte, 32<<20))}
 	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body) })))
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	go take(c, MinSendRate/8, 20*time.Second)
 	began := time.Now()
@@ -127,10 +128,11 @@ func stuckReader(t *testing.T, start Start) {
 // A viewer on a slow but sufficient line gets the whole segment, although that
 // takes several times as long as a client may stall.
 func steadyReader(t *testing.T, start Start) {
-	const size = 3 << 20
+	const size = 2 << 20
 	body := &watched{Body: web.Bytes(make([]byte, size))}
 	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body, "Connection", "close") })))
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	began := time.Now()
 	if n := take(c, 5*MinSendRate, 25*time.Second); n < size {

@@ -109,7 +109,7 @@ func dial(t *testing.T, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	return &conn{Conn: c, r: bufio.NewReader(c), t: t}
 }
 
