@@ -14,7 +14,7 @@ GOFILES   = $$(find . -name '*.go' -not -path './.git/*' -not -path '*/node_modu
 step = @printf '\n=== %s  %s\n' "$$(date +%H:%M:%S)" $(1)
 
 .PHONY: help demo test check build player deps node-tools fmt fmt-check vet unit race scenarios e2e \
-	bench fuzz cover compose-keys compose-check clean
+	compose bench fuzz cover compose-keys compose-check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ player: ## fetch hls.js for the demo page; without npm the page plays natively
 
 compose-keys: build ## keys for docker-compose.yml, into deploy/compose/keys (never committed)
 	@deploy/compose/keygen bin/weir deploy/compose/keys
+
+compose: compose-keys ## the same as containers, with three edges, Prometheus and Grafana
+	@export WEIR_USER=$$(id -u):$$(id -g); [ "$$WEIR_USER" != 0:0 ] || unset WEIR_USER; \
+	if docker compose version >/dev/null 2>&1; then exec docker compose up --build; else exec docker-compose up --build; fi
 
 ## ---- test it -----------------------------------------------------------
 

@@ -89,6 +89,19 @@ func newComposition(t *testing.T, ctx context.Context, e *engine) *composition {
 	}
 	c.token = strings.TrimSpace(string(token))
 
+	// The configs, with the keys where they lie here.
+	for _, name := range []string{"origin.yaml", "edge.yaml"} {
+		text, err := os.ReadFile(filepath.Join(root, "deploy/compose", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(dir, name)
+		if err := os.WriteFile(copied, bytes.ReplaceAll(text, []byte("/run/secrets"), []byte(keys)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.must(exec.CommandContext(ctx, bin, "check", copied))
+	}
+
 	// The images: what FFmpeg and Prometheus of this machine are linked with,
 	// then the Dockerfile of the repository upon it.
 	c.closure(ctx, "weir-e2e-base", "ffmpeg")
@@ -102,6 +115,9 @@ func newComposition(t *testing.T, ctx context.Context, e *engine) *composition {
 	c.env = append(c.env, "WEIR_KEYS="+keys, "WEIR_IMAGE="+e.tag("weir-e2e"), "PROMETHEUS_IMAGE="+e.tag("weir-e2e-prometheus"),
 		"EDGE1_PORT="+ports[0], "EDGE2_PORT="+ports[1], "EDGE3_PORT="+ports[2], "PROMETHEUS_PORT="+ports[3], "INGEST_PORT="+ports[4],
 		"COMPOSE_PROJECT_NAME="+e.project, "COMPOSE_HTTP_TIMEOUT=120")
+	if os.Getuid() != 0 {
+		c.env = append(c.env, fmt.Sprintf("WEIR_USER=%d:%d", os.Getuid(), os.Getgid()))
+	}
 	compose := func(ctx context.Context, args ...string) *exec.Cmd {
 		args = append(append(e.compose[1:], "-f", filepath.Join(root, "docker-compose.yml")), args...)
 		cmd := exec.CommandContext(ctx, e.compose[0], args...)
