@@ -61,15 +61,11 @@ func rate(bytes int64, dur time.Duration) int64 {
 	return int64(float64(bytes) * 8 / dur.Seconds())
 }
 
-// roundUp rounds to two figures and a half, so that a published rate does not move with
-// every segment.
+// roundUp rounds to three figures, so that a published rate does not move with every segment.
 func roundUp(n int64) int64 {
 	step := int64(1)
-	for n/step >= 400 {
+	for n/step >= 1000 {
 		step *= 10
-	}
-	if n/step >= 100 && step > 1 {
-		step /= 2
 	}
 	return max(1, (n+step-1)/step*step)
 }

@@ -164,14 +164,11 @@ func (o *Origin) refused(req *web.Request, t target, err error) error {
 
 // masked is a request's path for the log: without the key, if one stands there.
 func masked(p string, t target) string {
-	if t.channel != "" {
-		return t.path
-	}
-	if strings.HasPrefix(p, "/ingest/k/") {
+	switch {
+	case t.channel != "":
+		p = t.path
+	case strings.HasPrefix(p, "/ingest/k/"):
 		return "/ingest/k/***"
 	}
-	if len(p) > maxPath {
-		p = p[:maxPath]
-	}
-	return p
+	return p[:min(len(p), maxPath)]
 }

@@ -142,7 +142,7 @@ func TestARenditionThatMissedARestartKeepsStep(t *testing.T) {
 func TestANewInitHasANewName(t *testing.T) {
 	underClock(t, Options{Defaults: Channel{Window: 12 * time.Second, Retention: 12 * time.Second}}, func(r *rig) {
 		e := r.clip(bench.EncoderOptions{Rungs: 3})
-		if err := e.Step(t.Context()); err != nil {
+		if err := e.Step(r.Context()); err != nil {
 			t.Fatal(err)
 		}
 		v, _ := r.o.channel("c").store.complete("144p/init.mp4").buf.View(0)
@@ -154,7 +154,7 @@ func TestANewInitHasANewName(t *testing.T) {
 			if i == 3 { // 180p goes on with what 144p was encoded with
 				r.put("180p/init.mp4", init)
 			}
-			if err := e.Step(t.Context()); err != nil {
+			if err := e.Step(r.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range r.media("180p").Segments {
@@ -177,12 +177,12 @@ func TestANewInitHasANewName(t *testing.T) {
 func TestMediaWaitForTheirInit(t *testing.T) {
 	underClock(t, Options{}, func(r *rig) {
 		e := r.clip(bench.EncoderOptions{Rungs: 1})
-		if err := e.Step(t.Context()); err != nil {
+		if err := e.Step(r.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c := r.o.channel("c").store
 		take := func(path string) string {
-			p, err := web.ReadAll(t.Context(), c.complete(path).buf, 1<<20)
+			p, err := web.ReadAll(r.Context(), c.complete(path).buf, 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}
