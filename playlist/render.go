@@ -64,7 +64,10 @@ func (now *inForce) appendSegment(dst []byte, s *Segment) []byte {
 	if s.Discontinuity {
 		dst = append(dst, "#EXT-X-DISCONTINUITY\n"...)
 	}
-	if s.Map != nil && !s.Map.equal(now.section) {
+	// After a discontinuity the section is named again even if it is the same:
+	// that is allowed, and some players (Chromium's own among them) begin anew
+	// there and want to read it.
+	if s.Map != nil && (s.Discontinuity || !s.Map.equal(now.section)) {
 		dst = now.appendKeys(dst, s.Map.Key)
 		dst = append(dst, `#EXT-X-MAP:URI="`...)
 		dst = append(appendURI(dst, nonEmpty(s.Map.URI)), '"')
