@@ -246,7 +246,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	defer c.mu.Unlock()
 	for _, r := range c.order {
 		c.apply(r, r.in.settle(now, &c.store), now)
-		r.release(now, short, c.drop)
+		r.release(now, short, c.retire)
 	}
 	c.bury(now)
 	c.sweep(now)
@@ -357,6 +357,16 @@ func (c *channel) over(now time.Time, short bool) bool {
 func (c *channel) drop(u *upload) {
 	if u.holders--; u.holders == 0 {
 		u.buf.Close()
+	}
+}
+
+// retire gives back a rendition's hold. Where only the store is left to hold the bytes they
+// go altogether, but for the init segment of a running encoder.
+func (c *channel) retire(u *upload) {
+	c.drop(u)
+	if u.holders == 1 && c.store.byPath[u.path] == u && !c.inUse(u) {
+		delete(c.store.byPath, u.path)
+		c.drop(u)
 	}
 }
 

@@ -31,6 +31,8 @@ type taken struct {
 	gen  uint64
 	sum  [32]byte
 	turn int // of the intake
+
+	begun time.Time // the upload
 }
 
 // A step is what follows: publish entry with the bytes of up, or as a gap.
@@ -316,10 +318,15 @@ func (in *intake) flush(f files) (steps []step) {
 }
 
 // usable returns the upload that e means: of this incarnation, and not one that was
-// published under another number.
+// published under another number. Uploads of one incarnation begin in the order of their
+// numbers, or almost: one that began long before its predecessor was left behind by an
+// earlier incarnation, of which perhaps no playlist ever came.
 func (in *intake) usable(e *entry, f files) *upload {
 	u := f.complete(e.path)
 	if e.gap || u == nil || u.gen <= in.floor || u.gen <= in.taken[e.path].gen {
+		return nil
+	}
+	if !in.fresh && u.gen < in.newest.gen && u.begun.Before(in.newest.begun.Add(-in.hold)) {
 		return nil
 	}
 	return u
@@ -348,7 +355,7 @@ func (in *intake) take(u *upload) step {
 		}
 	}
 	in.turn++
-	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn}
+	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn, u.begun}
 	in.taken[e.path] = in.newest
 	return step{entry: e, up: u, fresh: fresh}
 }

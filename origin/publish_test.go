@@ -57,14 +57,15 @@ func TestMediaStayForTheRetention(t *testing.T) {
 		for ; i < 6; i++ {
 			push(i) // x0 leaves with x6
 		}
-		for ; i < 16; i++ {
+		for ; i < 15; i++ {
 			push(i)
 			if a := r.get(first); a.status != 200 {
 				t.Fatalf("%d after %d segments", a.status, i+1)
 			}
 		}
 		push(i)
-		time.Sleep(time.Second)
+		i++
+		time.Sleep(2 * time.Second)
 		if a := r.get(first); a.status != 404 || a.header.Get("Cache-Control") != "max-age=2" {
 			t.Errorf("%d, %q", a.status, a.header.Get("Cache-Control"))
 		}

@@ -3,6 +3,7 @@ package origin
 import (
 	"encoding/hex"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/cmaf"
@@ -21,11 +22,12 @@ const (
 const continuity = 150 * time.Millisecond
 
 // A rendition is one append-only log of segments; the listed window and what is still kept
-// are views of it. All but snapshots is guarded by the channel's lock.
+// are views of it. What is not atomic, but for the names and the rule, is guarded by the channel's lock.
 type rendition struct {
 	snapshots
-	name, path string // as viewers see it, and as the playlist is pushed
-	mapPath    string // of the init segment listed last
+	name, path string        // as viewers see it, and as the playlist is pushed
+	mapPath    string        // of the init segment listed last
+	oldest     atomic.Uint64 // number of the first segment still kept, whatever the snapshot says
 	in         *intake
 	rule       *rule
 	metrics    *metrics
@@ -228,6 +230,7 @@ func (r *rendition) release(now time.Time, short bool, drop func(*upload)) {
 		return
 	}
 	r.leaving = r.leaving[n:]
+	r.oldest.Store(r.log[n-1].number + 1)
 	r.log = r.log[n:]
 	r.from -= n
 	used := map[*initSegment]bool{}

@@ -59,10 +59,14 @@ func underClock(t *testing.T, o Options, f func(r *rig)) {
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = r.o.Run(ctx) })
+		defer func() {
+			stop()
+			wg.Wait()
+			if !t.Failed() {
+				r.close()
+			}
+		}()
 		f(r)
-		stop()
-		wg.Wait()
-		r.close()
 	})
 }
 

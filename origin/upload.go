@@ -17,12 +17,13 @@ import (
 
 // An upload is a pushed file that is wholly there. Each PUT makes a new one.
 type upload struct {
-	path string
-	gen  uint64 // uploads of a channel are counted as they begin
-	buf  *spool.Buffer
-	cost int64 // bytes of memory buf holds
-	sum  [sha256.Size]byte
-	done time.Time // when its last byte was there
+	path  string
+	gen   uint64 // uploads of a channel are counted as they begin
+	buf   *spool.Buffer
+	cost  int64 // bytes of memory buf holds
+	sum   [sha256.Size]byte
+	begun time.Time // when its first byte was to come
+	done  time.Time // when its last byte was there
 	probe
 	holders int // of buf, guarded by the channel's mu
 }
@@ -66,6 +67,7 @@ func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error
 	if n := length(req); n > o.opts.MaxUpload {
 		return nil, o.tooLarge(t, o.opts.MaxUpload)
 	}
+	begun := time.Now()
 	gen, ok := c.open(t.path)
 	if !ok {
 		return nil, refuse(http.StatusServiceUnavailable, reasonBusy, "channel %s: %s: more than %d uploads at once", t.channel, t.path, maxArriving)
@@ -85,7 +87,7 @@ func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error
 		c.abandon(t.path)
 		return nil, o.uploadError(t, taker.n, err)
 	}
-	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), done: time.Now(), probe: look(buf)}
+	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), begun: begun, done: time.Now(), probe: look(buf)}
 	taker.hash.Sum(u.sum[:0])
 	return u, nil
 }

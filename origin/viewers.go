@@ -152,7 +152,7 @@ func (r *rendition) viewMedia(req *web.Request, name string) *web.Response {
 		return missing("no_such_file", "no such segment, or no more: "+quote(name), td)
 	case seg.up == nil:
 		return missing("gap", "there are no media for this segment: "+quote(name), td)
-	case !seg.up.buf.TryRef():
+	case number < r.oldest.Load(), !seg.up.buf.TryRef():
 		return missing("expired", "the segment is no longer kept: "+quote(name), td)
 	}
 	// What it has left at least: it is listed for the window, and kept for the retention.
