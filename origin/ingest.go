@@ -30,7 +30,7 @@ func (o *Origin) admit(req *web.Request) (target, error) {
 	if err != nil {
 		return t, refuse(http.StatusBadRequest, reasonPath, "%w", err)
 	}
-	if err := o.authorize(req, t); err != nil {
+	if t.by, err = o.authorize(req, t); err != nil {
 		return t, err
 	}
 	switch req.Method {
@@ -91,7 +91,7 @@ func (o *Origin) push(t target, req *web.Request) error {
 		if err != nil {
 			return err
 		}
-		c, err := o.create(t.channel)
+		c, err := o.create(t)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (o *Origin) push(t target, req *web.Request) error {
 		o.count(resultPlaylist)
 		return nil
 	}
-	c, err := o.create(t.channel)
+	c, err := o.create(t)
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func TestPublishersAreToldApart(t *testing.T) {
 	no(403, "publish_channel", "/ingest/sport/x.ts", "Authorization", "Bearer key-of-sport")
 
 	r.logged("channel=news", "path=x.ts", "status=401", "reason=publish_key_missing")
+	r.logged("channel=cup", "publisher=sport")
 	r.logged("channel=cups", "path=x.ts", "status=403", "reason=publish_channel")
 	for _, secret := range []string{"key-of", "wrong-key"} {
 		if strings.Contains(r.log.String(), secret) {

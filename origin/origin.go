@@ -187,22 +187,23 @@ func (o *Origin) tick(now time.Time) {
 // channel returns the channel of that name, nil if there is none.
 func (o *Origin) channel(name string) *channel { return (*o.channels.Load())[name] }
 
-// create returns the channel of that name, a new one if there is none.
-func (o *Origin) create(name string) (*channel, error) {
-	if c := o.channel(name); c != nil {
+// create returns the channel that t names, a new one if there is none.
+func (o *Origin) create(t target) (*channel, error) {
+	if c := o.channel(t.channel); c != nil {
 		return c, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := *o.channels.Load()
-	if c := all[name]; c != nil {
+	if c := all[t.channel]; c != nil {
 		return c, nil
 	}
-	if err := o.room(name, len(all)); err != nil {
+	if err := o.room(t.channel, len(all)); err != nil {
 		return nil, err
 	}
-	c := o.newChannel(name, time.Now())
-	o.set(func(m map[string]*channel) { m[name] = c })
+	c := o.newChannel(t.channel, time.Now())
+	o.set(func(m map[string]*channel) { m[t.channel] = c })
+	o.opts.Log.Info("channel begins", "channel", t.channel, "publisher", t.by)
 	return c, nil
 }
 

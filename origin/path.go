@@ -21,6 +21,7 @@ type target struct {
 	keyed   bool   // the path has the form /ingest/k/{key}/...
 	channel string
 	path    string // inside the channel, without a leading slash
+	by      string // name of the publisher, once that is known
 }
 
 var errPath = errors.New("the path must be /ingest/{channel}/{file} or /ingest/k/{key}/{channel}/{file}, without empty, dot or hidden parts")

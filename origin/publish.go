@@ -98,12 +98,18 @@ type material struct {
 	rate   float64
 }
 
+// An encoder's date is taken for true within these bounds: dates never go back, so that one
+// from a clock far ahead would stay.
+var earliest = time.Unix(0, 0)
+
+const latest = time.Hour
+
 // place puts the segment on a timeline: the present one where it continues it, else the next.
 func (c *channel) place(r *rendition, s *step, m *material, now time.Time) {
 	if !r.follows(s, m) {
 		slack := 2 * time.Duration(c.published.target) * time.Second
 		guess := s.pdt
-		if guess.IsZero() {
+		if guess.Before(earliest) || guess.After(now.Add(latest)) {
 			guess = s.up.done.Add(-s.dur)
 		}
 		if r.placed && (guess.Before(r.date) || r.continues(s, m)) {

@@ -29,54 +29,56 @@ const (
 	reasonUnsupported = "unsupported"
 )
 
-// authorize decides whether req may do anything at t.
+// authorize decides whether req may do anything at t, and returns by whom it is sent.
 //
 // FFmpeg can carry a key in three ways (docs: the path always works; -headers sends a
 // Bearer token; user:password in the URL makes it wait for a challenge). A key in the path
 // counts alone.
-func (o *Origin) authorize(req *web.Request, t target) error {
+func (o *Origin) authorize(req *web.Request, t target) (by string, err error) {
 	var all []Publisher
 	if o.opts.Publishers != nil {
 		all = o.opts.Publishers()
 	}
 	if len(all) == 0 {
 		if o.opts.OpenIngest {
-			return nil
+			return "anybody", nil
 		}
-		return refuse(http.StatusForbidden, reasonClosed, "nobody may publish: no publisher key is configured (ingest.keys_file)")
+		return "", refuse(http.StatusForbidden, reasonClosed, "nobody may publish: no publisher key is configured (ingest.keys_file)")
 	}
 	secret, given := t.key, t.keyed
 	if !given {
 		secret, given = credentials(req.Header.Get("Authorization"))
 	}
 	if !given {
-		return challenge(reasonNoKey, "channel %s: a publisher key is needed, in the path (/ingest/k/KEY/...), as Bearer token or as password", t.channel)
+		return "", challenge(reasonNoKey, "channel %s: a publisher key is needed, in the path (/ingest/k/KEY/...), as Bearer token or as password", t.channel)
 	}
-	known, may := match(all, secret, t.channel)
+	by, known, may := match(all, secret, t.channel)
 	switch {
 	case may:
-		return nil
+		return by, nil
 	case known:
-		return refuse(http.StatusForbidden, reasonPattern, "channel %s: this publisher key is not for it", t.channel)
+		return "", refuse(http.StatusForbidden, reasonPattern, "channel %s: this publisher key is not for it", t.channel)
 	case t.keyed:
-		return refuse(http.StatusForbidden, reasonKey, "channel %s: unknown publisher key", t.channel)
+		return "", refuse(http.StatusForbidden, reasonKey, "channel %s: unknown publisher key", t.channel)
 	}
-	return challenge(reasonKey, "channel %s: unknown publisher key", t.channel)
+	return "", challenge(reasonKey, "channel %s: unknown publisher key", t.channel)
 }
 
 // match compares secret with those of all publishers, in a time that tells nothing of where
-// they differ. known: some publisher has it; may: one of those may publish to channel.
-func match(all []Publisher, secret, channel string) (known, may bool) {
+// they differ. known: some publisher has it; may: one of those, called by, may publish to channel.
+func match(all []Publisher, secret, channel string) (by string, known, may bool) {
 	got := sha256.Sum256([]byte(secret))
 	for i := range all {
 		p := &all[i]
 		want := sha256.Sum256([]byte(p.Secret))
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && p.Secret != "" {
 			known = true
-			may = may || p.allows(channel)
+			if p.allows(channel) {
+				by, may = p.Name, true
+			}
 		}
 	}
-	return known, may
+	return by, known, may
 }
 
 func (p *Publisher) allows(channel string) bool {
