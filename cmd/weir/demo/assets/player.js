@@ -8,7 +8,7 @@ const video = $('video');
 const started = performance.now();
 
 // What a test, or a person at the console, can read.
-const state = window.weir = { engine: '', edge: '', moves: 0, stalls: 0, errors: [], firstFrame: null, latency: null, buffer: null, rendition: '' };
+const state = window.weir = { engine: '', edge: '', moves: 0, recoveries: 0, stalls: 0, errors: [], firstFrame: null, latency: null, buffer: null, rendition: '' };
 
 let session = null; // {edges: [...], path: '/t/…/index.m3u8', live: bool}
 let at = 0;         // which edge we play from
@@ -54,7 +54,7 @@ function load() {
   hls.on(Hls.Events.ERROR, (_, d) => {
     state.errors.push(`${Math.round(performance.now() - started)} ${d.type} ${d.details}${d.fatal ? ' fatal' : ''}`);
     if (!d.fatal) return;
-    if (d.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
+    if (d.type === Hls.ErrorTypes.MEDIA_ERROR) { state.recoveries++; hls.recoverMediaError(); }
     else move(d.details);
   });
   hls.loadSource(url);
@@ -62,6 +62,7 @@ function load() {
 }
 
 let moving = 0;
+let recovered = -Infinity;
 function move(why) {
   if (moving) return;
   session.failed.add(at);
@@ -74,7 +75,13 @@ function move(why) {
 video.addEventListener('error', () => {
   const e = video.error;
   state.errors.push(`${Math.round(performance.now() - started)} media error ${e && e.code} ${e && e.message}`);
-  if (state.engine === 'native') move('media error ' + (e && e.code));
+  if (state.engine !== 'native') return;
+  // A native player does not say whose fault it was. Once the same edge is asked
+  // again, as hls.js recovers from a media error; if that fails too it is the edge.
+  if (performance.now() - recovered < 10000) { move('media error ' + (e && e.code)); return; }
+  recovered = performance.now();
+  state.recoveries++;
+  load();
 });
 video.addEventListener('waiting', () => { if (everPlayed && !moving && !video.seeking) { state.stalls++; $('stalls').textContent = state.stalls; } });
 video.addEventListener('playing', () => { everPlayed = true; session.failed.delete(at); showEdges(); say(`playing from ${state.edge}`); });
@@ -96,21 +103,45 @@ function watchdog() {
   }
 }
 
+// Natively a page is told neither the live edge nor the date of what it shows.
+// What it has loaded last is what was listed last, though: the end of the buffer
+// gets its date from the end of the playlist.
+const edge = { end: -1, date: NaN, asking: false };
+async function dateBuffer(end) {
+  if (edge.asking || end <= edge.end + 0.5) return;
+  edge.asking = true;
+  try {
+    const base = session.edges[at] + session.path;
+    const lines = async (url) => (await (await fetch(url, { cache: 'no-store' })).text()).split('\n');
+    const variant = (await lines(base)).find((l) => l && l[0] !== '#');
+    let date = NaN;
+    for (const l of await lines(new URL(variant, base))) {
+      if (l.startsWith('#EXT-X-PROGRAM-DATE-TIME:')) date = Date.parse(l.slice(25));
+      else if (l.startsWith('#EXTINF:')) date += 1000 * parseFloat(l.slice(8));
+    }
+    edge.end = end; edge.date = date;
+  } catch (e) { /* the edge may be gone just now; the player will tell */ }
+  edge.asking = false;
+}
+
 const trace = [];
 function measure() {
   watchdog();
   const t = video.currentTime;
   let ahead = null;
   for (let i = 0; i < video.buffered.length; i++) if (video.buffered.start(i) <= t + 0.1 && video.buffered.end(i) >= t) ahead = video.buffered.end(i) - t;
-  // hls.js knows the wall clock of what is on screen (EXT-X-PROGRAM-DATE-TIME);
-  // natively the distance to the live edge is the next best.
+  // hls.js and Safari know the wall clock of what is on screen
+  // (EXT-X-PROGRAM-DATE-TIME); elsewhere it is inferred, to about a segment.
   let latency = null;
   if (hls && hls.playingDate) latency = (Date.now() - hls.playingDate.getTime()) / 1000;
   else if (video.getStartDate && !isNaN(video.getStartDate())) latency = (Date.now() - video.getStartDate().getTime()) / 1000 - t;
-  else if (video.seekable.length && everPlayed) latency = video.seekable.end(video.seekable.length - 1) - t;
-  if (latency !== null && !(latency >= 0 && latency < 3600)) latency = null;
+  else if (state.engine === 'native' && everPlayed && ahead !== null) {
+    dateBuffer(t + ahead);
+    if (edge.date) latency = (Date.now() - edge.date) / 1000 + edge.end - t;
+  }
+  if (latency !== null && !(latency > -1 && latency < 3600)) latency = null;
   state.latency = latency; state.buffer = ahead;
-  $('latency').textContent = latency === null ? '–' : latency.toFixed(2) + ' s';
+  $('latency').textContent = latency === null ? '–' : (state.engine === 'native' && !video.getStartDate ? '≈ ' + latency.toFixed(0) : latency.toFixed(2)) + ' s';
   $('buffer').textContent = ahead === null ? '–' : ahead.toFixed(1) + ' s';
   const size = video.videoHeight ? video.videoHeight + 'p' : '–';
   if (video.videoHeight) state.rendition = size;
