@@ -29,6 +29,7 @@ type playback struct {
 	Engine     string   `json:"engine"`
 	Edge       string   `json:"edge"`
 	Moves      int      `json:"moves"`
+	Recoveries int      `json:"recoveries"` // from media errors, without leaving the edge
 	Stalls     int      `json:"stalls"`
 	Errors     []string `json:"errors"`
 	FirstFrame *float64 `json:"firstFrame"` // seconds after the page began to load the stream

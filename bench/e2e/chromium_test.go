@@ -28,7 +28,7 @@ func TestChromiumPlaysThroughEverything(t *testing.T) {
 			if p.FirstFrame == nil || *p.FirstFrame >= 2 {
 				t.Errorf("first frame after %v s, want under 2", deref(p.FirstFrame))
 			}
-			if p.Stalls > 0 || p.Moves > 0 || len(p.Errors) > 0 {
+			if p.Stalls > 0 || p.Moves > 0 || p.Recoveries > 0 || len(p.Errors) > 0 {
 				t.Errorf("while all was well: %d stalls, %d moves, errors %q", p.Stalls, p.Moves, p.Errors)
 			}
 			if want := map[string]string{"native": "native", "hls": "hls.js"}[engine]; p.Engine != want {
@@ -41,10 +41,12 @@ func TestChromiumPlaysThroughEverything(t *testing.T) {
 			h.encode(t, "live", fmp4, persistent)
 			p = b.advance(15*time.Second, 60*time.Second)
 			b.screenshot("after-encoder-restart")
-			if p.Moves > 0 {
-				t.Errorf("an encoder's restart drove the viewer from its edge: %q", p.Errors)
+			// Chromium's own player, which is new, cannot parse what follows a
+			// discontinuity now and then, whoever serves it: the page then loads anew.
+			if p.Moves > 0 || p.Recoveries > 1 || engine == "hls" && p.Recoveries > 0 {
+				t.Errorf("after the encoder's restart: %d moves, %d recoveries, errors %q", p.Moves, p.Recoveries, p.Errors)
 			}
-			t.Logf("after the encoder's restart: %d stalls, errors %q", p.Stalls, p.Errors)
+			t.Logf("after the encoder's restart: %d stalls, %d recoveries, errors %q", p.Stalls, p.Recoveries, p.Errors)
 
 			var dead int
 			for i, e := range h.edges {
