@@ -106,7 +106,8 @@ const latest = time.Hour
 
 // place puts the segment on a timeline: the present one where it continues it, else the next.
 func (c *channel) place(r *rendition, s *step, m *material, now time.Time) {
-	if !r.follows(s, m) {
+	fresh := !r.follows(s, m)
+	if fresh {
 		slack := 2 * time.Duration(c.published.target) * time.Second
 		guess := s.pdt
 		if guess.Before(earliest) || guess.After(now.Add(latest)) {
@@ -128,7 +129,7 @@ func (c *channel) place(r *rendition, s *step, m *material, now time.Time) {
 	}
 	r.unproven, r.format = false, s.up.format
 	r.expect, r.timed = m.start, m.timed
-	if len(m.tracks) > 0 {
+	if fresh || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
 		r.tracks = m.tracks
 	}
 }

@@ -315,3 +315,48 @@ func TestRenditionNames(t *testing.T) {
 		r.is("second", r.shown(marked("v", "v/index.m3u8")), "1")
 	})
 }
+
+// Dates come from the encoder where it gives them, and are never bent by one whose clock is
+// wrong: dates never go back, so that a date far ahead would stay.
+func TestDatesAreTheEncodersWithinReason(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		push := func(i int, date time.Time) time.Time {
+			r.put(fmt.Sprintf("x%d.ts", i), fmt.Sprint(time.Now()))
+			tag := "#EXT-X-PROGRAM-DATE-TIME:" + date.Format("2006-01-02T15:04:05.000Z0700") + "\n#EXTINF"
+			r.put("index.m3u8", strings.Replace(list(i, fmt.Sprintf("x%d.ts", i)), "#EXTINF", tag, 1))
+			m := r.media("main")
+			return m.Segments[len(m.Segments)-1].ProgramDateTime
+		}
+		f := func(i int, off, want time.Duration) {
+			t.Helper()
+			if got := time.Until(push(i, time.Now().Add(off))); got != want {
+				t.Errorf("pushed with %v from now, dated %v from now, want %v", off, got, want)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		f(0, -5*time.Second, -5*time.Second)  // it took so long to come here
+		f(1, 500*time.Hour, -13*time.Second)  // within a timeline dates are the sum of durations
+		f(0, 500*time.Hour, -2*time.Second)   // a restart, with a clock gone wrong
+		f(0, -500*time.Hour, -10*time.Second) // never back
+		f(0, -5*time.Second, -5*time.Second)  //
+	})
+}
+
+// When memory is short, what is kept longer than players were promised goes first, and the
+// stream goes on.
+func TestShortMemoryShortensTheRetention(t *testing.T) {
+	underClock(t, Options{Memory: 20 << 20, Defaults: Channel{Window: 12 * time.Second, Retention: time.Hour}}, func(r *rig) {
+		media := strings.Repeat("x", 1<<20)
+		for i := range 60 {
+			r.put(fmt.Sprintf("x%d.ts", i), fmt.Sprint(i)+media)
+			r.put("index.m3u8", window("x", i+1))
+			time.Sleep(2 * time.Second)
+		}
+		if m := r.media("main"); len(m.Segments) != 6 {
+			t.Errorf("%d segments", len(m.Segments))
+		}
+		if n := r.slab.InUse(); n > 20<<20 {
+			t.Errorf("%d bytes are held", n)
+		}
+	})
+}
