@@ -6,6 +6,9 @@ package origin
 // then is that the playlist falls back, and that its last segment was uploaded after its
 // successors. It returns the index of the first segment uploaded again, or -1.
 func (in *intake) renewed(p *pushed, f files) int {
+	if p.turn < in.newest.turn {
+		return -1 // the encoder went on after this playlist
+	}
 	from, proof := -1, false
 	for i := range p.entries {
 		e := &p.entries[i]
@@ -13,7 +16,7 @@ func (in *intake) renewed(p *pushed, f files) int {
 		if u == nil || u.gen <= in.newest.gen {
 			continue // an encoder that starts over begins its uploads after all of the old run's
 		}
-		fellBack := i == len(p.entries)-1 && e.seq < in.newest.seq && in.known[e.seq] == e.path && p.turn > in.newest.turn
+		fellBack := i == len(p.entries)-1 && e.seq < in.newest.seq && in.known[e.seq] == e.path
 		again := t.gen > 0 && t.inc == in.inc && t.seq == e.seq
 		if !again && !(fellBack && (t.gen == 0 || t.inc < in.inc)) {
 			continue

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/internal/web"
@@ -426,4 +428,22 @@ func TestURIsAreResolvedWithinTheChannel(t *testing.T) {
 	f("a/b.m3u8", "./c/x.ts?q=1#f", "a/c/x.ts")
 	f("a/b.m3u8", "x%20y.ts", "a/x y.ts")
 	f("a/b.m3u8", "/ingest/c/x.ts", "x.ts")
+}
+
+// Of two uploads to one path the one that began later counts, whichever ends first.
+func TestAnOvertakenUploadIsNotTaken(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		slow := &gate{"old", make(chan error, 1)}
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = r.send("PUT", "/ingest/c/x0.ts", slow) })
+		synctest.Wait()
+		r.put("x0.ts", "new")
+		slow.end <- io.EOF
+		wg.Wait()
+		r.put("index.m3u8", list(0, "x0.ts"))
+		r.is("shown", r.shown("main"), "new")
+		if n := r.metric("weir_origin_uploads_total", "stale"); n != 1 {
+			t.Errorf("%v stale uploads were counted", n)
+		}
+	})
 }

@@ -306,16 +306,21 @@ func TestOtherNamesForTheSameNumbersAreARestart(t *testing.T) {
 
 // Names that come round again (a ring of files) are new segments, not a restart.
 func TestNamesMayGoRound(t *testing.T) {
-	w := newWorld(t)
-	for i := range 9 {
-		w.up(fmt.Sprintf("x%d", i%3), fmt.Sprintf("%dx", i))
-		var words []string
-		for j := max(0, i-1); j <= i; j++ {
-			words = append(words, fmt.Sprintf("x%d", j%3))
+	for _, playlistFirst := range []bool{false, true} {
+		w := newWorld(t)
+		for i := range 9 {
+			var words []string
+			for j := max(0, i-1); j <= i; j++ {
+				words = append(words, fmt.Sprintf("x%d", j%3))
+			}
+			if playlistFirst {
+				w.list(uint64(max(0, i-1)), strings.Join(words, " "))
+			}
+			w.up(fmt.Sprintf("x%d", i%3), fmt.Sprintf("%dx", i))
+			w.list(uint64(max(0, i-1)), strings.Join(words, " "))
 		}
-		w.list(uint64(max(0, i-1)), strings.Join(words, " "))
+		w.is("|x0:0 x1:1 x2:2 x0:3 x1:4 x2:5 x0:6 x1:7 x2:8")
 	}
-	w.is("|x0:0 x1:1 x2:2 x0:3 x1:4 x2:5 x0:6 x1:7 x2:8")
 }
 
 // An origin that starts while an encoder runs publishes from what it gets on, not a list of

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/web"
 	"weir/playlist"
 )
 
@@ -63,9 +64,13 @@ func TestMediaStayForTheRetention(t *testing.T) {
 				t.Fatalf("%d after %d segments", a.status, i+1)
 			}
 		}
-		push(i)
-		i++
-		time.Sleep(2 * time.Second)
+		// A viewer who still reads it does not keep it for others.
+		resp, err := r.o.Viewers().Serve(r.Context(), &web.Request{Method: "GET", Path: first})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Close()
+		time.Sleep(3 * time.Second)
 		if a := r.get(first); a.status != 404 || a.header.Get("Cache-Control") != "max-age=2" {
 			t.Errorf("%d, %q", a.status, a.header.Get("Cache-Control"))
 		}
@@ -276,7 +281,7 @@ func TestADeadRenditionIsDropped(t *testing.T) {
 		// All silent is an encoder that may come back: nobody is dropped.
 		time.Sleep(10 * time.Minute)
 		push("hi", 40)
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		push("lo", 11)
 		r.is("variants", variants(), "hi/index.m3u8 lo/index.m3u8")
 		if m := r.media("lo"); len(m.Segments) != 2 {
@@ -325,7 +330,15 @@ func TestDatesAreTheEncodersWithinReason(t *testing.T) {
 			tag := "#EXT-X-PROGRAM-DATE-TIME:" + date.Format("2006-01-02T15:04:05.000Z0700") + "\n#EXTINF"
 			r.put("index.m3u8", strings.Replace(list(i, fmt.Sprintf("x%d.ts", i)), "#EXTINF", tag, 1))
 			m := r.media("main")
-			return m.Segments[len(m.Segments)-1].ProgramDateTime
+			last := m.Segments[len(m.Segments)-1].ProgramDateTime
+			// A sibling tells the same.
+			r.put(fmt.Sprintf("v/x%d.ts", i), fmt.Sprint(time.Now()))
+			r.put("v/index.m3u8", strings.Replace(list(i, fmt.Sprintf("x%d.ts", i)), "#EXTINF", tag, 1))
+			v := r.media("v")
+			if d := v.Segments[len(v.Segments)-1].ProgramDateTime; !d.Equal(last) {
+				t.Errorf("one rendition is dated %v, the other %v", last, d)
+			}
+			return last
 		}
 		f := func(i int, off, want time.Duration) {
 			t.Helper()

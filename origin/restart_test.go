@@ -141,7 +141,7 @@ func TestARenditionThatMissedARestartKeepsStep(t *testing.T) {
 // it is needed and no longer.
 func TestANewInitHasANewName(t *testing.T) {
 	underClock(t, Options{Defaults: Channel{Window: 12 * time.Second, Retention: 12 * time.Second}}, func(r *rig) {
-		e := r.clip(bench.EncoderOptions{Rungs: 3})
+		e := r.clip(bench.EncoderOptions{Rungs: 3, Continuous: true})
 		if err := e.Step(r.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +166,9 @@ func TestANewInitHasANewName(t *testing.T) {
 		}
 		if len(maps) != 2 {
 			t.Errorf("EXT-X-MAP had %d values", len(maps))
+		}
+		if n := r.metric("weir_origin_discontinuities_total", "c"); n != 1 {
+			t.Errorf("%v discontinuities", n)
 		}
 		if a := r.get("/live/c/180p/" + first); a.status != 404 {
 			t.Error("an init segment that nothing names is still there:", a.status)
