@@ -20,7 +20,8 @@ func TestPlayersGoOnWhenTheEncoderRestarts(t *testing.T) {
 			h.eventually(15*time.Second, "the channel", func() error { _, err := h.get(h.url(0, "live")); return err })
 			w := watch(t, h.origin+"/live/live/index.m3u8", h.url(0, "live"), h.url(1, "live"))
 			time.Sleep(6 * time.Second)
-			ff, mpv := ffmpegPlays(t, h.url(0, "live"), 30*time.Second), mpvPlays(t, h.url(1, "live"), 30*time.Second)
+			watchWith := map[string]func(*testing.T, string, time.Duration) *process{transport: ffmpegEndures, fmp4: ffmpegPlays}[c.kind]
+			ff, mpv := watchWith(t, h.url(0, "live"), 30*time.Second), mpvPlays(t, h.url(1, "live"), 30*time.Second)
 			time.Sleep(5 * time.Second)
 			encoder.kill()
 			time.Sleep(time.Second)

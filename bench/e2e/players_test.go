@@ -11,8 +11,22 @@ import (
 // and stops at the first error.
 func ffmpegPlays(t *testing.T, url string, length time.Duration) *process {
 	t.Helper()
-	return start(t, "ffmpeg playing", "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-re", "-i", url,
-		"-t", fmt.Sprint(length.Seconds()), "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-")
+	return ffmpegPlayer(t, url, length, "-xerror")
+}
+
+// ffmpegEndures is ffmpegPlays that goes on after an error: FFmpeg's HLS
+// demuxer lets the continuity counters of transport streams run across a
+// discontinuity, and calls the first packet after it corrupt.
+func ffmpegEndures(t *testing.T, url string, length time.Duration) *process {
+	t.Helper()
+	return ffmpegPlayer(t, url, length)
+}
+
+func ffmpegPlayer(t *testing.T, url string, length time.Duration, options ...string) *process {
+	t.Helper()
+	args := append([]string{"-nostdin", "-v", "error"}, options...)
+	return start(t, "ffmpeg playing", "ffmpeg", append(args, "-re", "-i", url,
+		"-t", fmt.Sprint(length.Seconds()), "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-")...)
 }
 
 // mpvPlays starts mpv as a player without a screen.
