@@ -19,14 +19,33 @@ type metrics struct {
 	delay           prometheus.Histogram
 	renderings      prometheus.Counter
 	channels        prometheus.Gauge
+	answers         [answerKinds][len(codeClasses)]prometheus.Counter
 }
+
+// An answerKind is what viewers, edges and CDNs are answered with.
+type answerKind uint8
+
+const (
+	otherAnswer answerKind = iota // no such thing
+	multivariantAnswer
+	playlistAnswer
+	initAnswer
+	segmentAnswer
+	answerKinds
+)
+
+func (k answerKind) String() string {
+	return [answerKinds]string{"other", "multivariant", "playlist", "init", "segment"}[k]
+}
+
+var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
 func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_origin_bytes", Help: "Memory that uploads and media hold, in bytes.",
 	}, func() float64 { return float64(bytes()) })
-	return &metrics{
+	m := &metrics{
 		segments: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_segments_total", Help: "Segments published, gaps not counted.",
 		}, []string{"channel"}),
@@ -61,6 +80,21 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		channels: f.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_origin_channels", Help: "Channels that exist.",
 		}),
+	}
+	answers := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_origin_answers_total", Help: "Answers to edges, CDNs and viewers, by kind of object and class of status code.",
+	}, []string{"kind", "code_class"})
+	for k := range answerKinds {
+		for i, class := range codeClasses {
+			m.answers[k][i] = answers.WithLabelValues(k.String(), class)
+		}
+	}
+	return m
+}
+
+func (m *metrics) answered(k answerKind, status int) {
+	if i := status/100 - 1; i >= 0 && i < len(codeClasses) {
+		m.answers[k][i].Inc()
 	}
 }
 

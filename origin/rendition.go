@@ -76,6 +76,9 @@ type rule struct {
 	first     uint64 // media sequence number of the first segment
 }
 
+// initPrefix begins the name of every init segment, and of nothing else.
+const initPrefix = "init-"
+
 func newRendition(name, path string, r *rule, m *metrics) *rendition {
 	x := &rendition{name: name, path: path, in: newIntake(), rule: r, metrics: m, next: r.first, solo: true}
 	x.in.hold = r.hold
@@ -164,7 +167,7 @@ func (r *rendition) initFor(up *upload, keep func(*upload)) *initSegment {
 			return i
 		}
 	}
-	name := "init-" + hex.EncodeToString(up.sum[:10]) + ".mp4"
+	name := initPrefix + hex.EncodeToString(up.sum[:10]) + ".mp4"
 	i := &initSegment{name: name, up: up, base: mediaHeader(contentType(".mp4", hasVideo(up.tracks)), name)}
 	keep(up)
 	r.inits = append(r.inits[:len(r.inits):len(r.inits)], i) // snapshots share what is there

@@ -23,37 +23,51 @@ const (
 	soon = time.Second
 )
 
+// view answers and counts the answer.
 func (o *Origin) view(ctx context.Context, req *web.Request) (*web.Response, error) {
+	kind, resp, err := o.answer(ctx, req)
+	status := web.StatusOf(err)
+	if err == nil {
+		status = resp.Status
+	}
+	o.metrics.answered(kind, status)
+	return resp, err
+}
+
+func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web.Response, error) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		e := refuse(http.StatusMethodNotAllowed, "method", "viewers ask with GET or HEAD")
 		e.Header = web.NewHeader("Allow", "GET, HEAD")
-		return nil, e
+		return otherAnswer, nil, e
 	}
 	rest, ok := strings.CutPrefix(req.Path, "/live/")
 	if !ok {
-		return missing("no_such_path", "streams are at /live/{channel}/index.m3u8", soon), nil
+		return otherAnswer, missing("no_such_path", "streams are at /live/{channel}/index.m3u8", soon), nil
 	}
 	name, file, _ := strings.Cut(rest, "/")
 	c := o.channel(name)
 	if c == nil {
-		return missing("no_such_channel", "no such channel: "+quote(name), soon), nil
+		return otherAnswer, missing("no_such_channel", "no such channel: "+quote(name), soon), nil
 	}
 	directives, err := playlist.ParseDirectives(req.Query)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", name, err)
+		return playlistAnswer, nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", name, err)
 	}
 	if file == "index.m3u8" { // "ignore" directives of a multivariant playlist: HLSbis 6.2.5
-		return c.viewMulti(req), nil
+		return multivariantAnswer, c.viewMulti(req), nil
 	}
 	name, file, _ = strings.Cut(file, "/")
 	r := (*c.byName.Load())[name]
 	switch {
 	case r == nil:
-		return missing("no_such_rendition", "no such rendition: "+quote(name), soon), nil
+		return otherAnswer, missing("no_such_rendition", "no such rendition: "+quote(name), soon), nil
 	case file == "index.m3u8":
-		return r.viewPlaylist(ctx, req, directives)
+		resp, err := r.viewPlaylist(ctx, req, directives)
+		return playlistAnswer, resp, err
+	case strings.HasPrefix(file, initPrefix):
+		return initAnswer, r.viewMedia(req, file), nil
 	}
-	return r.viewMedia(req, file), nil
+	return segmentAnswer, r.viewMedia(req, file), nil
 }
 
 // missing is a 404 that a cache may keep for as long as it cannot turn into anything else.

@@ -15,23 +15,24 @@ import (
 type command func(w *world, l line) (string, error)
 
 var commands = map[string]command{
-	"world":   (*world).create,
-	"encoder": (*world).encoder,
-	"step":    (*world).step,
-	"restart": (*world).restart,
-	"skip":    (*world).skip,
-	"show":    (*world).show,
-	"viewers": (*world).viewers,
-	"players": (*world).players,
-	"advance": (*world).advance,
-	"hold":    (*world).holdBodies,
-	"release": (*world).release,
-	"kill":    (*world).kill,
-	"revive":  (*world).revive,
-	"leave":   (*world).leave,
-	"members": (*world).members,
-	"owner":   (*world).owner,
-	"report":  (*world).report,
+	"world":    (*world).create,
+	"encoder":  (*world).encoder,
+	"step":     (*world).step,
+	"restart":  (*world).restart,
+	"skip":     (*world).skip,
+	"show":     (*world).show,
+	"viewers":  (*world).viewers,
+	"players":  (*world).players,
+	"advance":  (*world).advance,
+	"hold":     (*world).holdBodies,
+	"release":  (*world).release,
+	"kill":     (*world).kill,
+	"revive":   (*world).revive,
+	"leave":    (*world).leave,
+	"members":  (*world).members,
+	"owner":    (*world).owner,
+	"report":   (*world).report,
+	"audience": (*world).audience,
 }
 
 func commandNames() []string { return slices.Sorted(maps.Keys(commands)) }
@@ -212,20 +213,36 @@ func (w *world) owner(l line) (string, error) {
 	return "", errors.New("nobody owns it")
 }
 
-// report: what went to the origins since the last report, and how the players do.
+// report: how many requests went to each origin since the last report.
 func (w *world) report(line) (string, error) {
 	var out []string
 	for _, o := range w.origins {
-		n := o.link.requests.Load()
-		out = append(out, fmt.Sprintf("%s requests %d", o.name, n-o.reported))
-		o.reported = n
-	}
-	if w.swarm > 0 {
-		r := w.stats.Report()
-		out = append(out, fmt.Sprintf("players %d of %d: stalls %d, moves %d, failures %d, broken %v",
-			r.Playing, w.swarm, r.Stalls, r.Moves, total(r.Failures), r.Broken))
+		out = append(out, fmt.Sprintf("%s requests %d", o.name, o.since()))
 	}
 	return strings.Join(out, ", "), nil
+}
+
+// audience: how the players do, and which origins were asked at all since the
+// last report or audience. Players whose clocks coincide with a playlist's
+// expiry may or may not cause a request more: a count would not be the same
+// in every run.
+func (w *world) audience(line) (string, error) {
+	var out []string
+	for _, o := range w.origins {
+		if o.since() > 0 {
+			out = append(out, o.name)
+		}
+	}
+	r := w.stats.Report()
+	return fmt.Sprintf("players %d of %d: stalls %d, moves %d, failures %d, broken %v; asked: %s",
+		r.Playing, w.swarm, r.Stalls, r.Moves, total(r.Failures), r.Broken, strings.Join(out, " ")), nil
+}
+
+// since returns how often the origin was asked since the last call.
+func (o *originNode) since() int64 {
+	n := o.link.requests.Load()
+	defer func() { o.reported = n }()
+	return n - o.reported
 }
 
 func total(m map[string]int64) (n int64) {

@@ -12,15 +12,6 @@ import (
 	"weir/internal/web"
 )
 
-func readAll(t *testing.T, b *Buffer) []byte {
-	t.Helper()
-	p, err := web.ReadAll(t.Context(), b, 1<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {
