@@ -152,7 +152,10 @@ func unreadBody(t *testing.T, start Start) {
 		return web.Text(200, "unread"), nil
 	}))
 	c.send("POST / HTTP/1.1\nHost: weir\nContent-Length: 1000\n\n%s", smuggled)
-	go c.send("%s", strings.Repeat(smuggled, 30)[:1000-len(smuggled)-3])
+	go func() { // the server may have closed: that is one way to leave no bytes behind
+		rest := strings.Repeat(smuggled, 30)[:1000-len(smuggled)-3]
+		_, _ = io.WriteString(c, strings.ReplaceAll(rest, "\n", "\r\n"))
+	}()
 	resp := c.head("POST")
 	_, _ = io.Copy(io.Discard, resp.Body)
 	if !resp.Close {
