@@ -36,6 +36,7 @@ func start(t *testing.T, name, program string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: exec.Command(program, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts is of its group, also after its end
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -67,7 +68,10 @@ func (p *process) tail(n int) string {
 }
 
 // kill ends the process as a power cut would.
-func (p *process) kill() { _ = p.cmd.Process.Kill(); <-p.done }
+func (p *process) kill() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.done
+}
 
 // end asks the process to end and returns its exit code.
 func (p *process) end(bound time.Duration) int {
