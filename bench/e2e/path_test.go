@@ -60,14 +60,18 @@ func checkMultivariant(t *testing.T, text string) {
 	}
 }
 
-// askedOnce reads the origin's own counters: it sent each segment and init once
-// to the whole cluster, whatever three edges and their viewers asked for.
+// askedOnce reads the origin's own counters: it sent each segment at most once
+// to the whole cluster, whatever three edges and their viewers asked for, and
+// lost none.
 func (h *house) askedOnce(t *testing.T) {
 	t.Helper()
 	published := h.metric("origin", "weir_origin_segments_total")
 	sent := h.metric("origin", `weir_origin_answers_total{code_class="2xx",kind="segment"}`)
 	if published == 0 || sent == 0 || sent > published {
 		t.Errorf("the origin published %v segments and sent %v: more than each once", published, sent)
+	}
+	if gaps := h.metric("origin", "weir_origin_gaps_total"); gaps > 0 {
+		t.Errorf("%v gaps", gaps)
 	}
 	t.Logf("the origin published %v segments and sent %v", published, sent)
 }
