@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 )
 
 // State says how far a [Body] is.
@@ -106,8 +107,13 @@ func Await(ctx context.Context, b Body, off int64) ([]byte, State, error) {
 // is [ErrAborted], wrapped in what the body knows of the reason. It does not
 // close b.
 func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
-	if d, ok := b.(Drainer); ok && off == 0 {
-		return d.Drain(ctx, w)
+	if d, ok := b.(Drainer); ok {
+		if off == 0 {
+			return d.Drain(ctx, w)
+		}
+		cut := &cutter{w: w, skip: off, left: math.MaxInt64}
+		_, err := d.Drain(ctx, cut)
+		return cut.done, err
 	}
 	start := off
 	for {
@@ -165,8 +171,15 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 
 // Section returns the Body of the n bytes of b that start at off. It takes b
 // over: closing the section closes b. The section's length is n even while b
-// still grows; if b turns out shorter the section is aborted.
-func Section(b Body, off, n int64) Body { return &section{b, off, n} }
+// still grows; if b turns out shorter the section is aborted. That of a
+// [Drainer] is one too: what comes before it is read and thrown away, what
+// comes after it is not read.
+func Section(b Body, off, n int64) Body {
+	if d, ok := b.(Drainer); ok {
+		return &drainedSection{section{b, off, n}, d}
+	}
+	return &section{b, off, n}
+}
 
 type section struct {
 	b      Body
@@ -210,3 +223,48 @@ func (s *section) Watch(off int64, wake func()) (stop func()) {
 
 func (s *section) Close()     { s.b.Close() }
 func (s *section) Err() error { return AbortReason(s.b) }
+
+type drainedSection struct {
+	section
+	from Drainer
+}
+
+// Drain implements [Drainer].
+func (s *drainedSection) Drain(ctx context.Context, w io.Writer) (int64, error) {
+	cut := &cutter{w: w, skip: s.off, left: s.n}
+	_, err := s.from.Drain(ctx, cut)
+	switch {
+	case cut.left == 0:
+		return s.n, nil
+	case err == nil:
+		err = ErrAborted // it ended short of what the section promised
+	}
+	return cut.done, err
+}
+
+// cutter writes on what comes after skip bytes, and no more than left.
+type cutter struct {
+	w                io.Writer
+	skip, left, done int64
+}
+
+var errPastEnd = errors.New("past the end of the section")
+
+func (c *cutter) Write(p []byte) (int, error) {
+	skipped := min(c.skip, int64(len(p)))
+	c.skip -= skipped
+	want := p[skipped:]
+	want = want[:min(int64(len(want)), c.left)]
+	if len(want) > 0 {
+		n, err := c.w.Write(want)
+		c.left -= int64(n)
+		c.done += int64(n)
+		if err != nil {
+			return int(skipped) + n, err
+		}
+	}
+	if c.left == 0 {
+		return int(skipped) + len(want), errPastEnd // the rest need not come
+	}
+	return len(p), nil
+}

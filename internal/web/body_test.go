@@ -136,3 +136,44 @@ func TestCopyDrainsWhatLiesInTheNetwork(t *testing.T) {
 		t.Error(n, err, got.String())
 	}
 }
+
+// A viewer who asks for the end of a film that is too large to be kept must not
+// make the node gather the whole film in memory: what lies in the network is
+// drained past what he does not want, and no further than what he does.
+func TestASectionOfWhatLiesInTheNetworkIsDrained(t *testing.T) {
+	ctx := context.Background()
+	f := func(off, n int64, want string, ok bool) {
+		t.Helper()
+		d := &drainer{}
+		s, is := Section(d, off, n).(Drainer)
+		if !is {
+			t.Fatal("the section has to be gathered")
+		}
+		var got bytes.Buffer
+		m, err := s.Drain(ctx, &got)
+		if got.String() != want || m != int64(len(want)) || (err == nil) != ok || err != nil && !errors.Is(err, ErrAborted) {
+			t.Errorf("%d bytes from %d: %d %q %v", n, off, m, got.String(), err)
+		}
+	}
+	f(0, 7, "drained", true)
+	f(0, 1, "d", true)
+	f(2, 3, "ain", true)
+	f(6, 1, "d", true)
+	f(2, 9, "ained", false) // less came than was promised
+	f(9, 2, "", false)
+
+	d := &drainer{}
+	var got bytes.Buffer
+	if n, err := Copy(ctx, &got, d, 5); n != 2 || err != nil || d.drained != 1 || got.String() != "ed" {
+		t.Error(n, err, got.String())
+	}
+	refused := errors.New("no room")
+	s := Section(&drainer{}, 1, 3).(Drainer)
+	if _, err := s.Drain(ctx, writerFunc(func([]byte) (int, error) { return 0, refused })); !errors.Is(err, refused) {
+		t.Errorf("what the taker says is lost: %v", err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
