@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,9 @@ import (
 const (
 	maxEvents      = 256         // changes waiting to be logged
 	retirePeersAge = time.Minute // after which nobody can be reading from a peer that has gone
+
+	// How often a node that waits to be heard looks whether anybody is left to hear it.
+	companyCheck = 20 * time.Millisecond
 )
 
 // A Cluster is this node's membership. Before Run and after Leave it is a
@@ -169,15 +173,28 @@ func (c *Cluster) drain(timeout time.Duration) error {
 	if c.draining.Swap(true) || c.ml == nil || c.left {
 		return nil
 	}
-	if err := c.ml.UpdateNode(max(timeout, time.Millisecond)); err != nil {
-		return fmt.Errorf("cluster: tell others that %s is draining: %w", c.opts.Name, err)
+	told := make(chan error, 1)
+	go func(ml *memberlist.Memberlist) { told <- ml.UpdateNode(max(timeout, time.Millisecond)) }(c.ml)
+	tick := time.NewTicker(companyCheck)
+	defer tick.Stop()
+	for c.staying() {
+		select {
+		case err := <-told:
+			if err != nil && c.staying() {
+				return fmt.Errorf("cluster: tell others that %s is draining: %w", c.opts.Name, err)
+			}
+			return nil
+		case <-tick.C:
+		}
 	}
 	return nil
 }
 
 // Leave drains, then leaves the cluster for good, so that the others do not
 // take this node's end for a crash. It waits until one of them has been told,
-// at most timeout. Run goes on, to pass the message on, until it is ended.
+// at most timeout. Run goes on, to pass the message on, until it is ended. An
+// error says that nobody heard it and somebody stays, who will notice by gossip
+// within seconds; when all others leave too, nobody has to hear it.
 func (c *Cluster) Leave(timeout time.Duration) error {
 	c.life.Lock()
 	defer c.life.Unlock()
@@ -187,10 +204,18 @@ func (c *Cluster) Leave(timeout time.Duration) error {
 		return err
 	}
 	c.left = true
-	if err := c.ml.Leave(timeout / 2); err != nil {
+	if !c.staying() {
+		timeout = 2 * time.Millisecond
+	}
+	if err := c.ml.Leave(timeout / 2); err != nil && c.staying() {
 		return fmt.Errorf("cluster: %s leaves: %w", c.opts.Name, err)
 	}
 	return nil
+}
+
+// staying reports whether gossip knows another member that is not leaving.
+func (c *Cluster) staying() bool {
+	return slices.ContainsFunc(c.view.Load().members, func(m *member) bool { return !m.self && !m.draining })
 }
 
 // Close ends Run, waits for its end, and closes all peers. It may be called

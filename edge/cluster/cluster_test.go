@@ -169,3 +169,77 @@ func TestLeavingNodeIsNotMissed(t *testing.T) {
 		}
 	})
 }
+
+// A whole cluster that is told to stop stops without an error, at night as in
+// the demo: when all leave, nobody has to be told. One that stays has to be.
+func TestLeavingTogetherIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		for _, n := range []string{"a", "b", "c"} {
+			w.start(n, nil)
+		}
+		w.within(joinTime, all(3, "a", "b", "c"))
+		left := make(chan error, 2)
+		for _, n := range []string{"a", "b"} {
+			go func() { left <- w.nodes[n].Leave(2 * time.Second) }()
+		}
+		for range 2 {
+			if err := <-left; err != nil {
+				t.Errorf("somebody stays to hear it: %v", err)
+			}
+		}
+		w.nodes["a"].kill()
+		w.nodes["b"].kill()
+		if err := w.nodes["c"].Leave(time.Second); err != nil {
+			t.Errorf("the last one: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		for _, n := range []string{"a", "b"} {
+			w.start(n, nil)
+		}
+		w.within(joinTime, all(2, "a", "b"))
+		left := make(chan error, 2)
+		for _, n := range []string{"a", "b"} {
+			go func() { left <- w.nodes[n].Leave(2 * time.Second) }()
+		}
+		for range 2 {
+			if err := <-left; err != nil {
+				t.Errorf("both leave: %v", err)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		for _, n := range []string{"a", "b"} {
+			w.start(n, nil)
+		}
+		w.within(joinTime, all(2, "a", "b"))
+		w.nodes["b"].kill()
+		if err := w.nodes["a"].Leave(100 * time.Millisecond); err == nil {
+			t.Error("nobody heard it, and b is not known to leave")
+		}
+	})
+}
+
+// An operator reads in /debug/cluster where the others ask this very node.
+func TestMembersShowHowEachIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		for _, n := range []string{"a", "b"} {
+			w.start(n, nil)
+		}
+		w.within(joinTime, all(2, "a", "b"))
+		a, b := w.nodes["a"].Members(), w.nodes["b"].Members()
+		for i := range a {
+			if a[i].Peer == "" || a[i].Peer != b[i].Peer {
+				t.Errorf("%s: a says %q, b says %q", a[i].Name, a[i].Peer, b[i].Peer)
+			}
+		}
+	})
+}

@@ -50,6 +50,8 @@ func (c *Cluster) tell(e Event) {
 		log.Warn("member "+string(e.Kind)+", but cannot be asked for anything", "why", m.Why)
 	case e.Kind == Died:
 		log.Warn("member died; it is looked for", "peer", m.Peer)
+	case m.Self: // what it does by itself it says elsewhere
+		log.Debug("member "+string(e.Kind), "state", m.State)
 	default:
 		log.Info("member "+string(e.Kind), "peer", m.Peer, "zone", m.Zone, "weight", m.Weight, "state", m.State)
 	}

@@ -102,7 +102,9 @@ func (c *Cluster) heard(n *memberlist.Node, kind Kind) {
 	defer c.mu.Unlock()
 	if err != nil {
 		m.why = err.Error()
-	} else if m.meta = said; !m.self {
+	} else if m.meta = said; m.self {
+		m.meta.peer = said.peerAddr(n.Addr) // as the others see it
+	} else {
 		m.peer = c.peerFor(n.Name, said.peerAddr(n.Addr))
 		if kind == Joined {
 			m.peer.health.reset() // gossip has just reached it

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -104,6 +105,9 @@ func (c *Cluster) joinOnce(ctx context.Context, ml *memberlist.Memberlist) (trie
 				reached++
 				c.metrics.joined.Inc()
 				return
+			}
+			if one := errors.Unwrap(joinErr); one != nil {
+				joinErr = one // out of a list that memberlist writes in several lines
 			}
 			err = joinErr
 			c.metrics.notJoined.Inc()

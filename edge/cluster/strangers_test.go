@@ -24,7 +24,7 @@ func TestZonesWeightsAndStrangers(t *testing.T) {
 		for _, m := range w.nodes["b"].Members() {
 			got += fmt.Sprintf("%s %s %q %.2f self=%v; ", m.Name, m.State, m.Peer, m.Share, m.Self)
 		}
-		want := `a alive "10.0.0.1:8091" 0.60 self=false; b alive "" 0.20 self=true; c other_zone "10.0.0.3:8091" 0.00 self=false; d alive "d.example.net:9000" 0.20 self=false; `
+		want := `a alive "10.0.0.1:8091" 0.60 self=false; b alive "10.0.0.2:8091" 0.20 self=true; c other_zone "10.0.0.3:8091" 0.00 self=false; d alive "d.example.net:9000" 0.20 self=false; `
 		if got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

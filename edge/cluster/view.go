@@ -138,8 +138,11 @@ func (c *Cluster) Members() []Member {
 
 func (m *member) describe(zone string) Member {
 	out := Member{Name: m.name, Self: m.self, State: Alive, Why: m.why, Gossip: m.gossip, Zone: m.zone, Weight: m.weight}
-	if m.peer != nil {
+	switch {
+	case m.peer != nil:
 		out.Peer = m.peer.addr
+	case m.self:
+		out.Peer = m.meta.peer
 	}
 	switch {
 	case m.peer == nil && !m.self:

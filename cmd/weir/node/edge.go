@@ -18,8 +18,9 @@ import (
 	"weir/token"
 )
 
-// leaveTimeout bounds how long a draining edge tells the others so.
-const leaveTimeout = time.Second
+// leaveTimeout bounds how long a draining edge tells the others so: half of it
+// that it drains, half that it is gone. Gossip repeats each for up to 0.8 s.
+const leaveTimeout = 2 * time.Second
 
 // NewEdge puts an edge together and opens its listeners; Run serves them.
 func NewEdge(o Options[config.Edge]) (*Node, error) {
@@ -91,7 +92,12 @@ func (b *edgeNode) build() error {
 		}
 	}
 	if b.cluster != nil {
-		b.onClose("leave the cluster", func(context.Context) error { return b.cluster.Leave(leaveTimeout) })
+		b.onClose("leave the cluster", func(context.Context) error {
+			if err := b.cluster.Leave(leaveTimeout); err != nil {
+				b.log.Warn("left the cluster unheard: the others take this edge for dead and notice within seconds", "error", err)
+			}
+			return nil
+		})
 	}
 	return nil
 }

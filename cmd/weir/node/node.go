@@ -43,6 +43,18 @@ type Addrs struct {
 	Viewers, Ingest, Peers, Gossip, Admin string
 }
 
+// fields are the addresses there are, for the log.
+func (a Addrs) fields() (fields []any) {
+	for _, l := range []struct{ name, addr string }{
+		{"viewers", a.Viewers}, {"ingest", a.Ingest}, {"peers", a.Peers}, {"gossip", a.Gossip}, {"admin", a.Admin},
+	} {
+		if l.addr != "" {
+			fields = append(fields, l.name, l.addr)
+		}
+	}
+	return fields
+}
+
 // A Node is an origin or an edge on this machine.
 type Node struct {
 	name   string // for the log

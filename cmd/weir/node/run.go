@@ -43,8 +43,7 @@ func (n *Node) serve(ctx context.Context) (failure error) {
 		n.state.set(ready)
 		close(n.up)
 		a := n.Addrs()
-		n.log.Info("ready", "node", n.name, "viewers", a.Viewers, "ingest", a.Ingest,
-			"peers", a.Peers, "gossip", a.Gossip, "admin", a.Admin)
+		n.log.Info("ready", append([]any{"node", n.name}, a.fields()...)...)
 		select {
 		case <-ctx.Done():
 		case failure = <-n.failed:
