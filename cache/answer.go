@@ -85,7 +85,7 @@ func (f *flight) fetch(prior *Object) (answer, error) {
 		a.resp.Close()
 		if prior == nil {
 			return a, &web.Error{Status: http.StatusBadGateway, Reason: "upstream_bad",
-				Err: fmt.Errorf("fill %s: upstream answered 304 to a request without a condition", f.q.Key)}
+				Err: fmt.Errorf("fill %s: upstream answered 304 to a request without a condition", f.name())}
 		}
 		return f.fetch(nil)
 	}
@@ -103,6 +103,11 @@ func (a *answer) judge(h *web.Header) {
 	}
 	a.may = web.Judge(&req, a.resp, a.asked, a.received)
 	head := a.resp.Flatten()
+	if head.Has("Set-Cookie") {
+		// It "does not inhibit caching" (RFC 9111 section 7.3), but the session
+		// it opens is for whoever asked: no other gets it.
+		a.may.Strip = append(a.may.Strip, "Set-Cookie")
+	}
 	var ok bool
 	if a.vary, ok = varyNames(&head); !ok && a.may.Store {
 		a.may.Store, a.may.Why = false, web.WhyVaryAny
@@ -138,7 +143,7 @@ func (f *flight) whoMayShare(a answer) func(*waiter) fate {
 func (f *flight) upstreamFailed(a answer) error {
 	status := a.resp.Status
 	err := &web.Error{Status: status, Reason: "upstream_status", RetryAfter: time.Second,
-		Err: fmt.Errorf("fill %s: %w: %d", f.q.Key, errUpstreamStatus, status)}
+		Err: fmt.Errorf("fill %s: %w: %d", f.name(), errUpstreamStatus, status)}
 	if n, e := strconv.Atoi(a.resp.Get("Retry-After")); e == nil && n > 0 {
 		err.RetryAfter = time.Duration(min(n, 3600)) * time.Second
 	}
@@ -161,6 +166,9 @@ func (f *flight) handOver(a answer, o landing) error {
 		f.s.mu.Lock()
 		delete(f.s.passing, f.c.hash(f.q.Key)) // it could have been shared: the next ones try again
 		f.s.mu.Unlock()
+	}
+	if o.remember == nil && a.may.Why != web.WhyAuthorization {
+		f.supersede()
 	}
 	f.handed = true
 	o.lead, o.how, o.joined = &Object{head: newHead(a), raw: passBody(a.resp.Body, f.cancel), key: f.q.Key}, Pass, Joined
@@ -203,6 +211,8 @@ func (f *flight) share(a answer, o landing) error {
 	}
 	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserve(k.overhead) {
 		o.keep = k
+	} else if o.remember == nil {
+		f.supersede()
 	}
 	if !f.settle(o) {
 		f.drop(o.keep)
@@ -216,6 +226,15 @@ func (f *flight) share(a answer, o landing) error {
 	}
 	f.landed(in.blob)
 	return nil
+}
+
+// supersede takes the stale answer out of the store because upstream has given
+// another since that is not kept: who asks next would else be served the older
+// one for as long as it may be served stale.
+func (f *flight) supersede() {
+	if f.stale != nil {
+		f.c.discard(f.stale)
+	}
 }
 
 // smallBody is the largest body that is taken in before its head is told.
@@ -247,11 +266,12 @@ const headBytes = 1 << 10
 // newKept returns the object that the answer a with the bytes b makes.
 func (f *flight) newKept(a answer, b *blob) *kept {
 	d := newHead(a, append(a.may.Strip, "Age")...)
+	variant := max(len(f.fk.variant), len(appendVariant(nil, a.vary, f.q.Header)))
 	return &kept{
 		stored:   Object{head: d, body: b, key: f.q.Key},
 		filled:   Object{head: d, body: b, key: f.q.Key, filled: true},
 		id:       f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}),
-		overhead: int64(headBytes + len(f.q.Key) + d.header.Bytes() + 16*d.header.Len()),
+		overhead: int64(headBytes + len(f.q.Key) + variant + d.header.Bytes() + 16*d.header.Len()),
 	}
 }
 
@@ -281,7 +301,7 @@ func (f *flight) cutOff(err error) error {
 		f.s.mu.Unlock()
 	}
 	return &web.Error{Status: http.StatusBadGateway, Reason: "upstream_cut",
-		Err: fmt.Errorf("fill %s: %w: %w", f.q.Key, errCut, err)}
+		Err: fmt.Errorf("fill %s: %w: %w", f.name(), errCut, err)}
 }
 
 // refresh settles a 304: what is kept gets a new head and a new life (RFC 9111
@@ -296,7 +316,7 @@ func (f *flight) refresh(a answer) error {
 	switch {
 	case !a.may.Store:
 		o.lead, o.object, o.pass, o.fate = o.object, nil, true, alone
-		f.c.discard(f.stale)
+		f.supersede()
 	default:
 		o.fate, o.shared = f.whoMayShare(a), !a.may.NoCache
 		if old.body.State() != web.Aborted && f.c.reserve(k.overhead) {

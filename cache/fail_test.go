@@ -3,7 +3,9 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -288,5 +290,35 @@ func TestWaitersAreBounded(t *testing.T) {
 			t.Errorf("%d sent away, want 90", away)
 		}
 		u.wants(t, 1)
+	})
+}
+
+// Failures are remembered outside the budget: keys that a viewer makes as long
+// as he can must not make them large, and what went wrong inside is not told.
+func TestFailuresDoNotHoldLongKeys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		key := "/" + strings.Repeat("x", 16<<10)
+		for i, fill := range []Fill{
+			says(503, "").fill,
+			says(304, "").fill,
+			func(context.Context, *Object) (*web.Response, error) { panic("secret") },
+			func(ctx context.Context, _ *Object) (*web.Response, error) {
+				<-ctx.Done()
+				return nil, context.Cause(ctx)
+			},
+		} {
+			_, _, err := c.Get(context.Background(), q(fmt.Sprint(key, i)), fill)
+			if i > 0 && (err == nil || len(err.Error()) > 500 || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("%d: %.600v", i, err)
+			}
+		}
+		for i := range c.shards {
+			for _, m := range c.shards[i].failed {
+				if n := len(m.err.Error()); n > 500 {
+					t.Errorf("a failure of %d bytes is remembered", n)
+				}
+			}
+		}
 	})
 }

@@ -139,7 +139,7 @@ func (f *flight) fly() {
 	defer func() {
 		if r := recover(); r != nil {
 			err = &web.Error{Status: http.StatusInternalServerError, Reason: "panic",
-				Err: fmt.Errorf("fill %s: %w: %v", f.q.Key, errPanic, r)}
+				Err: fmt.Errorf("fill %s: %w", f.name(), errPanic)}
 			f.c.log.Error("fill panicked", "key", f.q.Key, "panic", r, "stack", string(debug.Stack()))
 		}
 		f.land(err)
@@ -204,7 +204,7 @@ func (f *flight) fail(err error) {
 			// "if a cache is disconnected, the cache MUST generate an error
 			// response [...] SHOULD send a 504" (RFC 9111 section 5.2.2.2).
 			o.err = &web.Error{Status: http.StatusGatewayTimeout, Reason: "must_revalidate",
-				Err: fmt.Errorf("revalidate %s: %w", f.q.Key, err)}
+				Err: fmt.Errorf("revalidate %s: %w", f.name(), err)}
 			o.remember = o.err
 		}
 	}
@@ -215,6 +215,10 @@ func (f *flight) fail(err error) {
 		f.c.metrics.fillFailed(err)
 	}
 }
+
+// name returns the key for an error's text, cut short: a failure is remembered,
+// outside the budget, and viewers can make keys long.
+func (f *flight) name() string { return f.q.Key[:min(len(f.q.Key), 200)] }
 
 // progressed notes that the flight got on.
 func (f *flight) progressed() { f.progress.Store(int64(time.Since(f.started))) }
@@ -231,7 +235,7 @@ func (f *flight) watch() {
 		return
 	}
 	err := &web.Error{Status: http.StatusGatewayTimeout, Reason: "upstream_stalled",
-		Err: fmt.Errorf("fill %s: %w for %v", f.q.Key, ErrStalled, f.c.opts.FillTimeout)}
+		Err: fmt.Errorf("fill %s: %w for %v", f.name(), ErrStalled, f.c.opts.FillTimeout)}
 	f.cancel(err)
 	if f.taking.Load() == nil {
 		f.fail(err)

@@ -326,3 +326,26 @@ func TestNoPeerNeverWaitsForAPeer(t *testing.T) {
 		origin.wants(t, 1)
 	})
 }
+
+// A session that upstream opens for the one who asked first is not for those
+// who ask after, whatever upstream says about keeping the answer.
+func TestACookieIsForWhoeverAskedFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := says(200, "x", "Cache-Control", "max-age=60", "Set-Cookie", "session=1")
+		var told int
+		for _, r := range crowd(c, 10, func(int) (Query, Fill) { return q("/a"), u.fill }) {
+			if r.o.Header().Has("Set-Cookie") {
+				told++
+			}
+			read(t, r.o)
+		}
+		if told > 1 {
+			t.Errorf("%d viewers got one viewer's cookie", told)
+		}
+		if h := get(t, c, q("/a"), u, Hit, "x"); h.Has("Set-Cookie") {
+			t.Error("a viewer's cookie is kept for others")
+		}
+		u.wants(t, 1)
+	})
+}

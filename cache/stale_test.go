@@ -249,3 +249,26 @@ func TestQualifiedPrivateIsForTheLeaderOnly(t *testing.T) {
 		}
 	})
 }
+
+// An asset is taken down while its old answer may still be served stale: once
+// upstream has said so, viewers must not be given the old one again.
+func TestWhatUpstreamReplacedIsNotServedStaleAnyMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := func(status int, body string, want Outcome, header ...string) {
+			t.Helper()
+			c := newCache(t, Options{})
+			u := says(200, "old", "Cache-Control", "max-age=2, stale-while-revalidate=600")
+			get(t, c, q("/a"), u, Miss, "old")
+			time.Sleep(3 * time.Second)
+			u = says(status, body, header...)
+			get(t, c, q("/a"), u, Stale, "old")
+			time.Sleep(2 * time.Second)
+			get(t, c, q("/a"), u, want, body)
+			time.Sleep(2 * passTTL)
+			get(t, c, q("/a"), u, want, body)
+		}
+		f(404, "gone", Miss)
+		f(200, "new", Miss, "Cache-Control", "max-age=0")
+		f(200, "new", Pass, "Cache-Control", "no-store")
+	})
+}

@@ -167,3 +167,18 @@ func TestVariantsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// What tells variants apart takes memory too, and a viewer says how much.
+func TestVariantsAreCharged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := says(200, "x", "Cache-Control", "max-age=60", "Vary", "X-Lang")
+		long := strings.Repeat("l", 10<<10)
+		for i := range 10 {
+			get(t, c, q("/a", "X-Lang", fmt.Sprint(long, i)), u, Miss, "x")
+		}
+		if used := c.budget.used.Load(); used < 10*int64(len(long)) {
+			t.Errorf("%d bytes are charged for ten variants with %d bytes of name each", used, len(long))
+		}
+	})
+}
