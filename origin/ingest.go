@@ -2,10 +2,10 @@ package origin
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"weir/internal/web"
@@ -42,6 +42,9 @@ func (o *Origin) admit(req *web.Request) (target, error) {
 		}
 		if !isPlaylist(t.path) && !ignored(t.path) && !mediaName(t.path) {
 			return t, refuse(http.StatusUnsupportedMediaType, reasonType, "channel %s: %s: files of type %s are not taken", t.channel, t.path, quote(path.Ext(t.path)))
+		}
+		if length(req) > o.limit(t) {
+			return t, o.tooLarge(t)
 		}
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
 	default:
@@ -147,19 +150,45 @@ func (o *Origin) refused(req *web.Request, t target, err error) error {
 	if reason == "" {
 		reason = "other"
 	}
+	if reason == reasonNoKey && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
+		// FFmpeg with user:password in its URL begins each upload so and repeats it with the
+		// password: the question before the answer, and no refusal.
+		o.opts.Log.Debug("ingest asks for a key", "channel", t.channel, "path", masked(req.Path, t), "remote", req.Remote.Addr())
+		return err
+	}
 	o.metrics.refusals.WithLabelValues(reason).Inc()
 	if m := req.Method; m == http.MethodPut || m == http.MethodPost {
-		if reason == reasonCut || errors.Is(err, web.ErrAborted) {
+		if reason == reasonCut || reason == reasonStalled {
 			o.count(resultCut)
 		} else {
 			o.count(resultRefused)
 		}
 	}
-	if dropped, ok := o.refusals.allow(reason); ok {
-		o.opts.Log.Warn("ingest refused", "channel", t.channel, "path", masked(req.Path, t), "method", req.Method,
-			"remote", req.Remote.Addr(), "status", web.StatusOf(err), "reason", reason, "err", err, "dropped", dropped)
+	if dropped, ok := o.refusals.allow(reason, t.channel); ok {
+		channel, file, why := t.channel, masked(req.Path, t), err.Error()
+		if o.misplaced(req.Path, t) {
+			channel, file, why = "", "***", "a publisher key stands at a wrong place of the path: it is /ingest/k/KEY/CHANNEL/FILE"
+		}
+		fields := []any{"channel", channel, "path", file, "method", req.Method,
+			"remote", req.Remote.Addr(), "status", web.StatusOf(err), "reason", reason, "err", why}
+		if dropped > 0 {
+			fields = append(fields, "dropped", dropped) // lines like this one since the last
+		}
+		o.opts.Log.Warn("ingest refused", fields...)
 	}
 	return err
+}
+
+// misplaced reports whether a publisher's key stands in the path where none belongs: what
+// would be logged as a channel or a file is a secret then.
+func (o *Origin) misplaced(p string, t target) bool {
+	if o.opts.Publishers == nil {
+		return false
+	}
+	if t.keyed {
+		p = strings.TrimPrefix(p, "/ingest/k/"+t.key+"/")
+	}
+	return slices.ContainsFunc(o.opts.Publishers(), func(x Publisher) bool { return x.Secret != "" && strings.Contains(p, x.Secret) })
 }
 
 // masked is a request's path for the log: without the key, if one stands there.

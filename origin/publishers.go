@@ -22,6 +22,7 @@ const (
 	reasonMemory      = "memory_full"
 	reasonTooLarge    = "too_large"
 	reasonCut         = "upload_cut"
+	reasonStalled     = "upload_stalled"
 	reasonEmpty       = "empty"
 	reasonType        = "bad_type"
 	reasonPlaylist    = "bad_playlist"
@@ -53,19 +54,20 @@ func (o *Origin) authorize(req *web.Request, t target) (by string, err error) {
 		return "", challenge(reasonNoKey, "channel %s: a publisher key is needed, in the path (/ingest/k/KEY/...), as Bearer token or as password", t.channel)
 	}
 	by, known, may := match(all, secret, t.channel)
+	const unknown = "channel %s: unknown publisher key: no line of ingest.keys_file has it"
 	switch {
 	case may:
 		return by, nil
 	case known:
-		return "", refuse(http.StatusForbidden, reasonPattern, "channel %s: this publisher key is not for it", t.channel)
+		return "", refuse(http.StatusForbidden, reasonPattern, "channel %s: the key of publisher %s is not for it (its patterns in ingest.keys_file)", t.channel, by)
 	case t.keyed:
-		return "", refuse(http.StatusForbidden, reasonKey, "channel %s: unknown publisher key", t.channel)
+		return "", refuse(http.StatusForbidden, reasonKey, unknown, t.channel)
 	}
-	return "", challenge(reasonKey, "channel %s: unknown publisher key", t.channel)
+	return "", challenge(reasonKey, unknown, t.channel)
 }
 
 // match compares secret with those of all publishers, in a time that tells nothing of where
-// they differ. known: some publisher has it; may: one of those, called by, may publish to channel.
+// they differ. known: some publisher, called by, has it; may: by may publish to channel.
 func match(all []Publisher, secret, channel string) (by string, known, may bool) {
 	got := sha256.Sum256([]byte(secret))
 	for i := range all {
@@ -73,8 +75,8 @@ func match(all []Publisher, secret, channel string) (by string, known, may bool)
 		want := sha256.Sum256([]byte(p.Secret))
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && p.Secret != "" {
 			known = true
-			if p.allows(channel) {
-				by, may = p.Name, true
+			if allowed := p.allows(channel); allowed || by == "" {
+				by, may = p.Name, may || allowed
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package origin
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"net/http"
@@ -64,16 +63,13 @@ func (t *taker) Read(p []byte) (int, error) {
 // receive takes in the body of a media upload. The buffer can be read while it grows; an
 // upload that is cut is aborted and never becomes complete.
 func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error) {
-	if n := length(req); n > o.opts.MaxUpload {
-		return nil, o.tooLarge(t, o.opts.MaxUpload)
-	}
 	begun := time.Now()
 	gen, ok := c.open(t.path)
 	if !ok {
 		return nil, refuse(http.StatusServiceUnavailable, reasonBusy, "channel %s: %s: more than %d uploads at once", t.channel, t.path, maxArriving)
 	}
 	w, buf := o.opts.Slab.New(max(0, length(req)))
-	taker := &taker{r: body(req), limit: o.opts.MaxUpload, full: o.memoryFull, hash: sha256.New()}
+	taker := &taker{r: body(req), limit: o.limit(t), full: o.memoryFull, hash: sha256.New()}
 	_, err := w.ReadFrom(taker)
 	if err == nil && taker.n == 0 {
 		err = refuse(http.StatusBadRequest, reasonEmpty, "channel %s: %s: the upload is empty", t.channel, t.path)
@@ -94,10 +90,7 @@ func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error
 
 // receiveText takes in the body of a pushed playlist.
 func (o *Origin) receiveText(t target, req *web.Request) ([]byte, error) {
-	if length(req) > playlist.MaxBytes {
-		return nil, o.tooLarge(t, playlist.MaxBytes)
-	}
-	taker := &taker{r: body(req), limit: playlist.MaxBytes, full: o.memoryFull, hash: sha256.New()}
+	taker := &taker{r: body(req), limit: o.limit(t), full: o.memoryFull, hash: sha256.New()}
 	text, err := io.ReadAll(taker)
 	if err != nil {
 		return nil, o.uploadError(t, taker.n, err)
@@ -121,31 +114,36 @@ func length(req *web.Request) int64 {
 	return n
 }
 
-func (o *Origin) tooLarge(t target, limit int64) error {
+// limit is how many bytes a file may have.
+func (o *Origin) limit(t target) int64 {
+	if isPlaylist(t.path) {
+		return playlist.MaxBytes
+	}
+	return o.opts.MaxUpload
+}
+
+func (o *Origin) tooLarge(t target) error {
 	knob := "ingest.max_upload"
 	if isPlaylist(t.path) {
 		knob = "the encoder's -hls_list_size"
 	}
-	return refuse(http.StatusRequestEntityTooLarge, reasonTooLarge, "channel %s: %s: more than %d bytes (%s)", t.channel, t.path, limit, knob)
+	return refuse(http.StatusRequestEntityTooLarge, reasonTooLarge, "channel %s: %s: more than %d bytes (%s)", t.channel, t.path, o.limit(t), knob)
 }
 
+// uploadError names the object in what ended an upload after n bytes. A wire has bounds and
+// words of its own for what is too large, stalled or cut; it knows neither channel nor knob.
 func (o *Origin) uploadError(t target, n int64, err error) error {
-	if _, ok := errors.AsType[*web.Error](err); ok {
+	switch status := web.StatusOf(err); {
+	case web.ReasonOf(err) == reasonEmpty:
 		return err
-	}
-	switch {
-	case errors.Is(err, errTooLarge):
-		limit := o.opts.MaxUpload
-		if isPlaylist(t.path) {
-			limit = playlist.MaxBytes
-		}
-		return o.tooLarge(t, limit)
+	case errors.Is(err, errTooLarge), status == http.StatusRequestEntityTooLarge:
+		return o.tooLarge(t)
 	case errors.Is(err, errMemory):
 		e := refuse(http.StatusServiceUnavailable, reasonMemory, "channel %s: %s: memory is full (store.memory)", t.channel, t.path)
 		e.RetryAfter = time.Second
 		return e
+	case status == http.StatusRequestTimeout:
+		return refuse(status, reasonStalled, "channel %s: %s: after %d bytes no more came (ingest.stall_timeout): %w", t.channel, t.path, n, err)
 	}
-	e := refuse(http.StatusBadRequest, reasonCut, "channel %s: %s: the upload ended after %d bytes, before its end", t.channel, t.path, n)
-	e.Err = fmt.Errorf("%w: %w", e.Err, err)
-	return e
+	return refuse(http.StatusBadRequest, reasonCut, "channel %s: %s: the upload ended after %d bytes, before its end: %w", t.channel, t.path, n, err)
 }
