@@ -68,6 +68,7 @@ func (x *fastExchange) answer(ctx *fasthttp.RequestCtx) (resp *web.Response) {
 	if err != nil {
 		ctx.SetConnectionClose() // whatever follows may not be a request
 		x.reason = web.ReasonOf(err)
+		x.refused(err)
 		return web.ErrorResponse(err)
 	}
 	if x.f.quick != nil {

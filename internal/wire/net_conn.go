@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -32,10 +33,11 @@ func (l netListener) Accept() (net.Conn, error) {
 // A netConn is a plain connection under net/http.
 type netConn struct {
 	net.Conn
-	guard  guard  // used by the one who reads
-	pace   pace   // used by the one who writes
-	broken bool   // the guard has found something
-	rest   []byte // of spoiler, still to be read
+	guard  guard        // used by the one who reads
+	pace   pace         // used by the one who writes
+	broken bool         // the guard has found something
+	rest   []byte       // of spoiler, still to be read
+	hungUp atomic.Int64 // until when Close reads on, in Unix nanoseconds; 0: it does not
 
 	mu       sync.Mutex
 	progress time.Duration // guarded by mu; what each read may take while an upload is read; 0: none is
@@ -103,6 +105,19 @@ func (c *netConn) CloseWrite() error {
 		return cw.CloseWrite()
 	}
 	return nil
+}
+
+// Close implements [net.Conn]. A connection that hangUp ends is read on for the
+// time set there: closed over bytes that nobody read it would be reset, and
+// the client would lose the answer that says why. net/http does as much itself,
+// but not where the client said "Connection: close", as FFmpeg does.
+func (c *netConn) Close() error {
+	if until := c.hungUp.Swap(0); until != 0 {
+		_ = c.CloseWrite()
+		_ = c.Conn.SetReadDeadline(time.Unix(0, until))
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	return c.Conn.Close()
 }
 
 // SyscallConn implements [syscall.Conn].

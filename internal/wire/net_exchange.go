@@ -68,6 +68,9 @@ func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
 		}
 	}()
 	req, err := x.request()
+	if err != nil {
+		x.refused(err)
+	}
 	if err == nil && x.n.before != nil {
 		err = x.n.before(req)
 	}

@@ -6,18 +6,22 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/internal/web"
 )
 
 // An account is what an adapter notes of its exchanges: metrics and log.
 type account struct {
 	*metrics
-	log   *slog.Logger
-	level slog.Level // of the line for each request
+	log      *slog.Logger
+	level    slog.Level // of the line for each request
+	refusals throttle
 }
 
 // A record is the account of one exchange. It begins with the request's header
@@ -78,6 +82,16 @@ func (r *record) failed(err error) {
 	r.acc.log.Warn("request failed", "method", r.method, "path", maskPath(r.path), "err", err)
 }
 
+// refused notes a request that never reaches a handler: nobody but the wire can
+// tell the operator. Scanners send many, so a line every few seconds has to do.
+func (r *record) refused(err error) {
+	r.path = maskDirty(r.path)
+	if dropped, ok := r.acc.refusals.pass(r.start); ok {
+		r.acc.log.Info("request refused", "method", r.method[:min(len(r.method), 32)], "path", r.path, "remote", r.remote.String(),
+			"status", web.StatusOf(err), "reason", web.ReasonOf(err), "err", err, "dropped", dropped)
+	}
+}
+
 // isGone reports whether err says that it was the client who ended the exchange.
 func isGone(err error) bool {
 	return errors.Is(err, ErrClientGone) || errors.Is(err, ErrTooSlow) ||
@@ -103,6 +117,36 @@ func maskPath(p string) string {
 		}
 	}
 	return p
+}
+
+// maxDirty is how much of a path that is refused is logged, in bytes.
+const maxDirty = 256
+
+// maskDirty is maskPath for a path that is not clean. What may be a secret is
+// spelt in some other way there, or cut in two: nothing behind a mark is said.
+func maskDirty(p string) string {
+	p = strings.ReplaceAll(unescape(p[:min(len(p), 3*maxDirty)]), `\`, "/")
+	for _, mark := range [...]string{"/t/", "/k/"} {
+		if i := strings.Index(p, mark); i >= 0 {
+			p = p[:i+len(mark)] + "***"
+		}
+	}
+	return strings.ToValidUTF8(p[:min(len(p), maxDirty)], "?")
+}
+
+// unescape decodes all that is percent-encoded and leaves what is broken.
+func unescape(p string) string {
+	out := make([]byte, 0, len(p))
+	for ; p != ""; p = p[1:] {
+		c := p[0]
+		if c == '%' && len(p) > 2 {
+			if n, err := strconv.ParseUint(p[1:3], 16, 8); err == nil {
+				c, p = byte(n), p[2:]
+			}
+		}
+		out = append(out, c)
+	}
+	return string(out)
 }
 
 func newAccount(log *slog.Logger, loud bool, reg prometheus.Registerer, name string) *account {

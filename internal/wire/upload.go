@@ -76,12 +76,16 @@ func (u *upload) finish() {
 	}
 }
 
-// linger is how long net/http may go on reading what it throws away, so that a
+// linger is how long what is still sent may be read and thrown away, so that a
 // client which is still sending gets the answer and not a reset.
 const linger = time.Second
 
 // hangUp makes the connection end with the answer that is about to be sent.
 func (x *netExchange) hangUp() {
 	x.w.Header().Set("Connection", "close")
-	_ = x.rc.SetReadDeadline(time.Now().Add(linger))
+	until := time.Now().Add(linger)
+	_ = x.rc.SetReadDeadline(until)
+	if x.conn != nil {
+		x.conn.hungUp.Store(until.UnixNano())
+	}
 }
