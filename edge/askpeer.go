@@ -3,6 +3,8 @@ package edge
 import (
 	"context"
 	"errors"
+	"math"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +27,7 @@ func (f *fill) askPeers(ctx context.Context, req *web.Request) (*web.Response, e
 		}
 		resp, err := f.askPeer(ctx, peer, req)
 		switch {
-		case err == nil && (resp.Status < 500 || f.tooLateForOthers(start)):
+		case err == nil && (resp.Status < 500 || f.tooLateForOthers(start) || time.Since(start) >= f.e.opts.OriginTimeout):
 			return resp, nil
 		case err == nil: // it could not get the object, perhaps we can
 			resp.Close()
@@ -52,16 +54,22 @@ func (f *fill) tooLateForOthers(start time.Time) bool {
 	return f.q.blocking && time.Since(start) > 2*time.Second
 }
 
-// askPeer asks one peer.
+// askPeer asks one peer. It may take as long to answer as an origin takes that
+// it asks in turn, and a little longer, so that it is the one to find out that
+// an origin is too late: to blame it for that would make edges part just when
+// the origin is slow, and each ask it for everything.
 func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.Response, error) {
-	timeout := f.e.opts.HopTimeout
 	ctx, cancel := context.WithCancelCause(ctx)
-	answered := func() bool { return true }
+	o := &f.e.opts
+	timeout := o.OriginTimeout
+	var answered func() bool
 	if f.q.blocking {
-		timeout = f.e.opts.BlockTimeout
-		answered = f.watchOwner(peer.Name(), cancel)
+		timeout = o.BlockTimeout
+		answered = watch(ownerCheck, cancel, func() error { return f.stillOwns(peer) })
+	} else {
+		answered = watch(o.HopTimeout/2, cancel, func() error { return f.e.stillLives(ctx, peer) })
 	}
-	resp, err := f.e.exchange(ctx, cancel, peer, "peer", req, timeout)
+	resp, err := f.e.exchange(ctx, cancel, peer, "peer", req, timeout+o.HopTimeout)
 	if !answered() && err == nil {
 		resp.Close()
 		err = errMoved
@@ -76,26 +84,50 @@ func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.R
 	return f.follow(resp, req, func() { f.e.opts.Peers.Failed(peer.Name()) }), nil
 }
 
-// watchOwner cancels with errMoved as soon as the key belongs to somebody else
-// than the named peer. Answered ends that, and reports false if it came too late.
-func (f *fill) watchOwner(name string, cancel context.CancelCauseFunc) (answered func() bool) {
+// watch calls check again and again, with a pause between, and cancels with
+// the error that it returns. Answered ends that, and reports false if it came
+// too late.
+func watch(pause time.Duration, cancel context.CancelCauseFunc, check func() error) (answered func() bool) {
 	var over atomic.Bool // whoever sets it has decided
-	var check *time.Timer
-	check = time.AfterFunc(f.e.opts.BlockTimeout, func() {
-		now, self := f.e.opts.Peers.Owner(f.q.key)
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() {
+		err := check()
 		switch {
 		case over.Load():
-		case !self && now != nil && now.Name() == name:
-			check.Reset(ownerCheck)
+		case err == nil:
+			timer.Reset(pause)
 		case over.CompareAndSwap(false, true):
-			cancel(errMoved)
+			cancel(err)
 		}
 	})
-	check.Reset(ownerCheck) // not before now: the function reads check
+	timer.Reset(pause) // not before now: the function reads timer
 	return func() bool {
-		check.Stop()
+		timer.Stop()
 		return over.CompareAndSwap(false, true)
 	}
+}
+
+// stillOwns returns errMoved as soon as the key belongs to somebody else.
+func (f *fill) stillOwns(peer Peer) error {
+	if now, self := f.e.opts.Peers.Owner(f.q.key); self || now == nil || now.Name() != peer.Name() {
+		return errMoved
+	}
+	return nil
+}
+
+// stillLives returns an error if the peer does not even answer that it lives.
+func (e *Edge) stillLives(ctx context.Context, peer Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.HopTimeout/2)
+	defer cancel()
+	resp, err := peer.Serve(ctx, &web.Request{Method: http.MethodOptions, Path: "/"})
+	if err != nil {
+		return errHead
+	}
+	resp.Close()
+	if resp.Get(nodeField) == "" {
+		return errNotPeer
+	}
+	return nil
 }
 
 var errNotPeer = errors.New("the peer's address is not answered by an edge of this cluster, or it refused us")

@@ -73,10 +73,11 @@ type Options struct {
 	// kept here.
 	HideCacheStatus bool
 
-	// How long to wait for the head of an answer: of a peer (HopTimeout, 2 s),
-	// of an origin (OriginTimeout, 10 s), and of either where the request is
-	// one that an origin holds until there is something to tell (BlockTimeout,
-	// 25 s; it should be less than the cache's FillTimeout).
+	// How long a peer that is waited for may give no sign of life (HopTimeout,
+	// 2 s), and how long to wait for the head of an answer of an origin
+	// (OriginTimeout, 10 s), also where the request is one that an origin holds
+	// until there is something to tell (BlockTimeout, 25 s; with HopTimeout it
+	// should be less than the cache's FillTimeout).
 	HopTimeout, OriginTimeout, BlockTimeout time.Duration
 
 	Log        *slog.Logger          // nil: discard

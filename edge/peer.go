@@ -23,14 +23,18 @@ const (
 func (e *Edge) PeerHandler() web.Handler { return web.HandlerFunc(e.servePeer) }
 
 func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, error) {
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		return e.refusePeer(errMethod), nil
-	}
 	if e.opts.Peers == nil {
 		return e.refusePeer(errAlone), nil
 	}
 	if err := e.opts.Peers.Verify(req); err != nil {
 		return e.refusePeer(err), nil
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions: // a peer that waits for us asks whether we live
+		return web.NewResponse(http.StatusNoContent, nil, nodeField, e.opts.Node), nil
+	default:
+		return e.refusePeer(errMethod), nil
 	}
 	q := question{class: classOf(req.Path), path: req.Path}
 	if err := e.complete(&q, req, req.Query); err != nil {

@@ -124,6 +124,70 @@ func TestOnePeerThatHangsIsEnough(t *testing.T) {
 	})
 }
 
+// An origin that is slow must not make the edges take each other for dead and
+// ask it all the same thing: that is what would bring it down.
+func TestASlowOriginIsAskedOnceAndNobodyIsBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(target string, after time.Duration, want int) {
+			t.Helper()
+			origin := &fake{answer: func(ctx context.Context, req *web.Request) (*web.Response, error) {
+				select {
+				case <-time.After(after):
+					return media(ctx, req)
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
+			}}
+			edges, rings := cluster(t, 3, owned("e2"), Options{}, origin)
+			start := time.Now()
+			for i, g := range crowd(web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+				return edges[int(req.Remote.Port())%3].Serve(ctx, req)
+			}), 300, func(i int) *web.Request {
+				req := request("GET", target)
+				req.Remote = netipPort(i)
+				return req
+			}) {
+				if g.Status != want {
+					t.Fatalf("%s, viewer %d: %d %q", target, i, g.Status, g.text)
+				}
+			}
+			if d := time.Since(start); want == 200 && (d != after || origin.count() != 1) {
+				t.Errorf("%s: %v and %d origin requests", target, d, origin.count())
+			}
+			for _, r := range rings {
+				if failed := r.failures(); len(failed) != 0 {
+					t.Errorf("%s: marked as failing: %v", target, failed)
+				}
+			}
+		}
+		f("/l/s.m4s", 5*time.Second, 200)
+		f("/l/i.m3u8?_HLS_msn=5", 20*time.Second, 200)
+		f("/l/i.m3u8?_HLS_msn=5", time.Hour, 504)
+	})
+}
+
+// A peer that dies in the middle of a long wait is found out.
+func TestAPeerThatStopsLivingWhileItIsWaitedForIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: media}
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		live, dead := edges[1].PeerHandler(), time.Now().Add(5*time.Second)
+		rings[0].peers["e2"].Handler = web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if req.Method == "GET" || time.Now().After(dead) {
+				return silent(ctx, req)
+			}
+			return live.Serve(ctx, req)
+		})
+		start := time.Now()
+		if g := get(t, edges[0], "/l/s.m4s"); g.Status != 200 || time.Since(start) > 7*time.Second || origin.count() != 1 {
+			t.Errorf("%d after %v with %d origin requests", g.Status, time.Since(start), origin.count())
+		}
+		if failed := rings[0].failures(); len(failed) != 1 {
+			t.Errorf("marked as failing: %v", failed)
+		}
+	})
+}
+
 // A peer that dies without a word while it holds a request must not hold it to
 // its end: once another owns the key that one is asked.
 func TestAHeldRequestFollowsItsOwner(t *testing.T) {
