@@ -123,6 +123,23 @@ func TestTheWholeQueryCanBeKeptInTheKey(t *testing.T) {
 	})
 }
 
+// Fields by which a request says that it was another one on its way here are
+// believed by many upstreams, and are in no key: with one of them a stranger
+// could put his answer in the place of everybody's.
+func TestAStrangersFieldsDoNotPoisonTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: media}
+		e := newEdge(t, Options{QueryAll: true}, origin)
+		get(t, e, "/a", "X-Forwarded-Scheme", "http", "X-Forwarded-Server", "evil", "X-Forwarded-Prefix", "/evil", "X-Host", "evil",
+			"X-Original-URL", "/b", "X-Rewrite-URL", "/b", "X-HTTP-Method-Override", "POST", "X-HTTP-Method", "POST", "X-Method-Override", "POST")
+		for field := range origin.last().Header.All() {
+			if field.Name != "Accept-Encoding" && field.Name != "CDN-Loop" {
+				t.Errorf("the origin was told %s: %s", field.Name, field.Value)
+			}
+		}
+	})
+}
+
 func TestWrongDirectivesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		origin := &fake{answer: media}

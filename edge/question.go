@@ -128,12 +128,15 @@ func classOf(path string) cache.Class {
 
 // notForwarded are the request fields that QueryAll does not send upstream:
 // those of one hop, those that say who asks, those whose meaning the edge has
-// taken over, and those by which weir's nodes speak with each other.
+// taken over, those by which a request claims to be another than its key says
+// (all of X-Forwarded- too), and those by which weir's nodes speak with each
+// other.
 var notForwarded = map[string]bool{
 	"connection": true, "keep-alive": true, "proxy-connection": true, "te": true, "trailer": true,
 	"transfer-encoding": true, "upgrade": true, "proxy-authorization": true, "expect": true, "host": true, "content-length": true,
 	"authorization": true, "cookie": true, "referer": true, "origin": true, "forwarded": true, "via": true,
-	"x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-real-ip": true, "x-playback-session-id": true,
+	"x-real-ip": true, "x-playback-session-id": true, "x-host": true, "x-original-url": true, "x-rewrite-url": true,
+	"x-http-method": true, "x-http-method-override": true, "x-method-override": true,
 	"accept-encoding": true, "range": true, "if-range": true, "if-match": true, "if-none-match": true, "if-modified-since": true,
 	"if-unmodified-since": true, "cache-control": true, "pragma": true, "cdn-loop": true, "priority": true,
 }
@@ -150,8 +153,8 @@ func forwarded(h *web.Header, gzip bool) web.Header {
 	hop := h.Joined("Connection")
 	for f := range h.All() {
 		name := strings.ToLower(f.Name)
-		if !notForwarded[name] && !strings.HasPrefix(name, "weir-") && !strings.HasPrefix(name, "cmcd-") &&
-			!strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "access-control-") && !listed(hop, name) {
+		if !notForwarded[name] && !strings.HasPrefix(name, "weir-") && !strings.HasPrefix(name, "x-forwarded-") &&
+			!strings.HasPrefix(name, "cmcd-") && !strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "access-control-") && !listed(hop, name) {
 			out.Add(f.Name, f.Value)
 		}
 	}

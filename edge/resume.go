@@ -86,7 +86,7 @@ var errNoResume = errors.New("no upstream can go on with the body")
 
 // resume writes what comes from offset on, from the first origin that has the
 // same version, and returns how much that was.
-func (s *stream) resume(ctx context.Context, w io.Writer, offset, total int64) (int64, error) {
+func (s *stream) resume(ctx context.Context, w *sinkWriter, offset, total int64) (int64, error) {
 	req := s.req.Clone()
 	req.Header.Del("If-None-Match")
 	req.Header.Del("If-Modified-Since")
@@ -104,7 +104,7 @@ func (s *stream) resume(ctx context.Context, w io.Writer, offset, total int64) (
 			e.originFailed(o.Name, err)
 			continue
 		}
-		from, ok := s.goesOn(resp, offset, total)
+		from, size, ok := s.goesOn(resp, offset, total)
 		if !ok {
 			resp.Close()
 			continue
@@ -114,7 +114,10 @@ func (s *stream) resume(ctx context.Context, w io.Writer, offset, total int64) (
 			return 0, nil
 		}
 		n, err := web.Copy(ctx, w, resp.Body, from)
-		if err != nil && ctx.Err() == nil {
+		if err == nil && size >= 0 && offset+n != size {
+			err = fmt.Errorf("%w: at %d bytes of %d", web.ErrAborted, offset+n, size)
+		}
+		if err != nil && w.err == nil && ctx.Err() == nil {
 			e.originFailed(o.Name, err)
 		}
 		return n, err
@@ -122,23 +125,25 @@ func (s *stream) resume(ctx context.Context, w io.Writer, offset, total int64) (
 	return 0, errNoResume
 }
 
-// goesOn reports whether an answer holds the rest of this body, and at which
-// of its own bytes the rest begins; -1: there is no rest.
-func (s *stream) goesOn(resp *web.Response, offset, total int64) (from int64, ok bool) {
+// goesOn reports whether an answer holds the rest of this body, at which of its
+// own bytes the rest begins (-1: there is no rest), and how long the whole body
+// is (-1: it does not say).
+func (s *stream) goesOn(resp *web.Response, offset, total int64) (from, size int64, ok bool) {
 	field := resp.Get("Content-Range")
-	switch resp.Status {
-	case http.StatusPartialContent:
-		var first, last, size int64
-		_, err := fmt.Sscanf(field, "bytes %d-%d/%d", &first, &last, &size)
-		return 0, err == nil && first == offset && last == size-1 && (total < 0 || size == total) && resp.Get("ETag") == s.tag
-	case http.StatusOK: // one that knows no ranges, or not yet how long the body is
-		size := resp.Body.Len()
-		return offset, resp.Get("ETag") == s.tag && (total < 0 || size < 0 || size == total)
-	case http.StatusRequestedRangeNotSatisfiable:
+	switch {
+	case resp.Status == http.StatusRequestedRangeNotSatisfiable:
 		// If-Range let the Range through, so this is the version: all was here but the end mark.
-		return -1, field == fmt.Sprintf("bytes */%d", offset) && (total < 0 || total == offset)
+		return -1, offset, field == fmt.Sprintf("bytes */%d", offset) && (total < 0 || total == offset)
+	case resp.Body == nil:
+	case resp.Status == http.StatusPartialContent:
+		var first, last int64
+		_, err := fmt.Sscanf(field, "bytes %d-%d/%d", &first, &last, &size)
+		return 0, size, err == nil && first == offset && last == size-1 && (total < 0 || size == total) && resp.Get("ETag") == s.tag
+	case resp.Status == http.StatusOK: // one that knows no ranges, or not yet how long the body is
+		size = resp.Body.Len()
+		return offset, size, resp.Get("ETag") == s.tag && (total < 0 || size < 0 || size == total)
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // sinkWriter remembers that it was not upstream that failed.

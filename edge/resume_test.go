@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/cache"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
@@ -134,6 +135,42 @@ func TestAPeerThatLeavesMidFillIsReplaced(t *testing.T) {
 		synctest.Wait()
 		if slab.InUse() != 0 {
 			t.Error("bytes of the peer's body were not given back")
+		}
+	})
+}
+
+// That this edge has no room for a body is no fault of the origin that goes on
+// with it: a well origin would be passed over for it.
+func TestAnOriginIsNotBlamedForWhatWeCannotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		large := strings.Repeat("x", 200<<10)
+		c, err := cache.New(cache.Options{MaxObject: 100 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := func(context.Context, *web.Request) (*web.Response, error) {
+			return web.NewResponse(200, endless{&broken{web.String(large), 20}}, "ETag", `"v1"`, "Cache-Control", "max-age=60"), nil
+		}
+		e := newEdge(t, Options{Cache: c}, &fake{answer: first}, &fake{answer: answering(200, large, "ETag", `"v1"`)})
+		if g := get(t, e, "/a.m4s"); !errors.Is(g.err, web.ErrAborted) {
+			t.Errorf("%d bytes, %v", len(g.text), g.err)
+		}
+		if up, _ := e.OriginsUp(); up != 1 {
+			t.Errorf("%d origins are taken for well", up)
+		}
+	})
+}
+
+// An answer that holds less than it says must not pass for the rest of a body.
+func TestARestThatIsTooShortIsNoRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := func(context.Context, *web.Request) (*web.Response, error) {
+			return web.NewResponse(200, endless{&broken{web.String(whole), 20}}, "ETag", `"v1"`, "Cache-Control", "max-age=60"), nil
+		}
+		e := newEdge(t, Options{}, &fake{answer: first},
+			&fake{answer: answering(206, whole[20:30], "ETag", `"v1"`, "Content-Range", "bytes 20-35/36")})
+		if g := get(t, e, "/a.m4s"); !errors.Is(g.err, web.ErrAborted) {
+			t.Errorf("%q %v", g.text, g.err)
 		}
 	})
 }
