@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
 
 	"weir/cmd/weir/demo"
 )
@@ -24,7 +26,8 @@ type demoCmd struct {
 func (demoCmd) Help() string {
 	return `The whole system on this machine, with no config: an origin, edges in a gossip cluster, a live
 channel in three renditions from FFmpeg's test sources, tokens, and a page that plays it. Nothing
-is asked of any other host, and nothing is left behind.
+is asked of any other host, and nothing is left behind. Where the usual ports (8080, 8081, 8090,
+8100, ...) are taken it uses others, and says so. Ctrl-C ends it.
 
 Examples:
   weir demo
@@ -43,11 +46,42 @@ func (c *demoCmd) Run(ctx context.Context, e env) error {
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // an enum checked it
-	out, isFile := e.out.(*os.File)
+	screen, width := terminal(e.out)
+	log := e.err
+	if onScreen, _ := terminal(e.err); screen && onScreen {
+		log = overStatus{e.err}
+	}
 	return demo.Run(ctx, demo.Options{
 		Edges: c.Edges, Viewers: c.Viewers, Duration: c.Duration, FFmpeg: c.FFmpeg,
-		Out: e.out, Terminal: isFile && isatty.IsTerminal(out.Fd()),
-		Log:     slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: level})),
+		Out: e.out, Terminal: screen, Width: width,
+		Log:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 		Version: buildVersion(),
 	})
+}
+
+// terminal reports whether w is one, and returns what tells how wide it is now.
+func terminal(w io.Writer) (is bool, width func() int) {
+	f, ok := w.(*os.File)
+	if !ok || !isatty.IsTerminal(f.Fd()) {
+		return false, nil
+	}
+	return true, func() int {
+		size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+		if err != nil {
+			return 0
+		}
+		return int(size.Col)
+	}
+}
+
+// overStatus writes log lines to a terminal whose last line is the demo's
+// status: over it, and not behind it.
+type overStatus struct{ w io.Writer }
+
+// Write implements [io.Writer].
+func (o overStatus) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(o.w, "\r\x1b[K"); err != nil {
+		return 0, err
+	}
+	return o.w.Write(p)
 }

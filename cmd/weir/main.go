@@ -13,6 +13,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -63,9 +65,7 @@ func run(ctx context.Context, e env, args []string) (code int) {
 			code = int(c)
 		}
 	}()
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = usual(args)
 	var cli commands
 	parser, err := kong.New(&cli,
 		kong.Name("weir"),
@@ -86,7 +86,11 @@ func run(ctx context.Context, e env, args []string) (code int) {
 		if errors.As(err, &pe) && pe.Context != nil && pe.Context.Selected() != nil {
 			hint = pe.Context.Selected().FullPath() + " --help"
 		}
-		fmt.Fprintf(e.err, "weir: %v\nTry: %s\n", err, hint)
+		text := strings.Replace(err.Error(), "unexpected argument ", "unknown command ", 1)
+		if hint != "weir --help" { // after a command it is an argument
+			text = err.Error()
+		}
+		fmt.Fprintf(e.err, "weir: %s\nTry: %s\n", text, hint)
 		return exitUsage
 	}
 	err = k.Run()
@@ -106,4 +110,17 @@ func run(ctx context.Context, e env, args []string) (code int) {
 	}
 	fmt.Fprintf(e.err, "weir: %v\n", err)
 	return exitFail
+}
+
+// usual takes what people type into any program's command line.
+func usual(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version" || args[0] == "-V":
+		return []string{"version"}
+	}
+	return args
 }

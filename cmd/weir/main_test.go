@@ -33,6 +33,7 @@ func TestHelpAndMistakes(t *testing.T) {
 	cases := map[string][]string{
 		"help":              {"--help"},
 		"help-none":         {},
+		"help-demo":         {"help", "demo"},
 		"help-origin":       {"origin", "--help"},
 		"help-edge":         {"edge", "--help"},
 		"help-check":        {"check", "--help"},
@@ -51,6 +52,8 @@ func TestHelpAndMistakes(t *testing.T) {
 		"check":             {"check", "testdata/right.yaml"},
 		"check-quiet":       {"check", "-q", "testdata/right.yaml"},
 		"bad-kind":          {"check", "testdata/either.yaml"},
+		"bad-typo":          {"check", "testdata/typo.yaml"},
+		"bad-other-kind":    {"origin", "--config", "testdata/right.yaml"},
 		"bad-token":         {"token", "verify", "x.y.z"},
 	}
 	for name, args := range cases {

@@ -121,8 +121,15 @@ func (c *Edge) checkCluster(s *source) {
 	if cl.On() {
 		return
 	}
-	for _, key := range []string{"bind", "advertise", "peers", "advertise_peers", "zone", "weight"} {
-		if s.given("cluster." + key) {
+	usual := DefaultEdge().Cluster
+	for _, k := range []struct {
+		name  string
+		usual bool // as in the manual, where it says nothing
+	}{
+		{"bind", cl.Bind == usual.Bind}, {"advertise", false}, {"peers", cl.Peers == usual.Peers},
+		{"advertise_peers", false}, {"zone", false}, {"weight", cl.Weight == usual.Weight},
+	} {
+		if key := k.name; !k.usual && s.given("cluster."+key) {
 			s.warnf("cluster."+key, "does nothing: the cluster is off while neither cluster.secret_file nor cluster.join is given")
 		}
 	}

@@ -189,6 +189,10 @@ func (s *source) scalar(n *yaml.Node, v reflect.Value, key string, tag reflect.S
 }
 
 func (s *source) unknown(k *yaml.Node, key string, t reflect.Type) {
+	if of := kindOf(k.Value); key == "" && of != "" {
+		s.badAt(k.Line, k.Value, "this is a key of an %s's config: is it the right file, or is \"weir %s\" meant?", of, of)
+		return
+	}
 	allowed := keysOf(t)
 	hint := "unknown key"
 	if k.Value == "<<" {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -145,15 +146,17 @@ func Detect(file string) (string, error) {
 	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
 		return "", nil
 	}
+	names := append(keysOf(reflect.TypeFor[Origin]()), keysOf(reflect.TypeFor[Edge]())...)
 	origin, edge := 0, 0
 	for i := 0; i < len(doc.Content[0].Content); i += 2 {
 		name := doc.Content[0].Content[i].Value
-		_, o := fieldOf(reflect.TypeFor[Origin](), name)
-		_, e := fieldOf(reflect.TypeFor[Edge](), name)
-		if o && !e {
-			origin++
+		if !slices.Contains(names, name) {
+			name = nearest(name, names) // mistyped: what is wrong with it is told later
 		}
-		if e && !o {
+		switch kindOf(name) {
+		case KindOrigin:
+			origin++
+		case KindEdge:
 			edge++
 		}
 	}
@@ -164,4 +167,17 @@ func Detect(file string) (string, error) {
 		return KindEdge, nil
 	}
 	return "", nil
+}
+
+// kindOf says whose config alone has this key at its top; "": both have, or none.
+func kindOf(name string) string {
+	_, o := fieldOf(reflect.TypeFor[Origin](), name)
+	_, e := fieldOf(reflect.TypeFor[Edge](), name)
+	switch {
+	case o && !e:
+		return KindOrigin
+	case e && !o:
+		return KindEdge
+	}
+	return ""
 }

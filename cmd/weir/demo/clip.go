@@ -10,9 +10,14 @@ import (
 )
 
 // A clip is the encoder where FFmpeg is missing: a few seconds, looped.
-type clip struct{ log *slog.Logger }
+type clip struct {
+	missing string // the program that was not found
+	log     *slog.Logger
+}
 
-func (c *clip) name() string { return "an embedded clip, looped (FFmpeg is not installed)" }
+func (c *clip) name() string {
+	return "an embedded clip, looped (no program " + c.missing + " was found)"
+}
 
 func (c *clip) push(ctx context.Context, to target) error {
 	base, err := url.Parse(to.url)

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"weir/bench"
@@ -28,6 +30,7 @@ type Options struct {
 	FFmpeg   string        // the encoder's program; "": ffmpeg. Where it is not found a clip is looped
 	Out      io.Writer     // required: where it tells what it does
 	Terminal bool          // Out is a terminal: the status is one line that changes
+	Width    func() int    // columns of the terminal now; nil, or 0: not known
 	Log      *slog.Logger  // nil: discard
 	Version  string
 }
@@ -55,7 +58,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	began := time.Now()
+	var stopping atomic.Bool
+	o.Log = slog.New(hush{o.Log.Handler(), &stopping})
 	stage, err := build(o)
+	for try := 1; errors.Is(err, syscall.EADDRINUSE) && try < 5; try++ { // another demo that starts now took a port
+		stage, err = build(o)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,7 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	fmt.Fprintf(o.Out, "encoder    %s\n", enc.name())
 	if err := stage.playable(ctx); err == nil {
 		fmt.Fprintf(o.Out, "playable   %.1f s after the start\n\n", time.Since(began).Seconds())
-		stage.introduce(o.Out)
+		stage.introduce(o.Out, o.Duration)
 		var swarm bench.Stats
 		stage.swarm(ctx, &around, o.Viewers, &swarm)
 		newStatus(stage, o, &swarm, began).run(ctx)
@@ -88,6 +96,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	// The encoder first, so that the nodes stop with nothing under way.
 	<-ctx.Done()
+	stopping.Store(true)
 	stopEncoding()
 	around.Wait()
 	nodes.Wait()

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/bench"
 	"weir/internal/web"
@@ -33,10 +37,11 @@ func (s *safeBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return 
 // that plays, with a discontinuity where the clip begins again, simulated
 // viewers who never stall, and an end by itself after its duration.
 func TestDemoWithoutFFmpegLoopsAClip(t *testing.T) {
-	var out safeBuffer
+	var out, log safeBuffer
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(t.Context(), Options{Viewers: 20, Duration: 20 * time.Second, FFmpeg: "no-such-program", Out: &out})
+		done <- Run(t.Context(), Options{Viewers: 20, Duration: 20 * time.Second, FFmpeg: "no-such-program", Out: &out,
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	}()
 	var url string
 	for end := time.Now().Add(10 * time.Second); url == "" && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -73,10 +78,52 @@ func TestDemoWithoutFFmpegLoopsAClip(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the demo outlasted its duration")
 	}
+	if s := log.String(); s != "" {
+		t.Errorf("a good day and its end are worth no warning:\n%s", s)
+	}
 	text := out.String()
-	for _, want := range []string{"embedded clip", "playable", "edges 2 of 2", "swarm 20, stalls 0, failures 0", "stopped"} {
+	for _, want := range []string{"embedded clip", "no-such-program", "playable", "Ctrl-C", "edges 2 of 2", "swarm 20, stalls 0, failures 0", "stopped"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it did not say %q:\n%s", want, text)
+		}
+	}
+}
+
+// On a terminal the status is one line that is written over: one that wrapped
+// would fill the screen.
+func TestStatusFitsTheTerminal(t *testing.T) {
+	for _, width := range []int{0, 20, 60, 80, 200} {
+		var out safeBuffer
+		s := newStatus(&stage{}, Options{Out: &out, Terminal: true, Viewers: 1000, Width: func() int { return width }}, new(bench.Stats), time.Now())
+		s.stage.originReg = prometheus.NewRegistry()
+		s.print()
+		line := strings.TrimSuffix(strings.TrimPrefix(out.String(), "\r"), "\x1b[K")
+		bound := width
+		if width == 0 {
+			bound = 80
+		}
+		if len(line) >= bound || !strings.HasPrefix(line, "   0s  ") {
+			t.Errorf("%d columns: %q", width, line)
+		}
+		if strings.Contains(line, "viewers asked") != (width == 200) || width >= 60 && !strings.Contains(line, "origin") {
+			t.Errorf("%d columns: %q", width, line)
+		}
+	}
+}
+
+// A demo that stops cuts uploads and leaves clusters: only errors are worth a
+// line then, unless somebody asked for all of them.
+func TestStoppingIsNoNews(t *testing.T) {
+	for level, lines := range map[slog.Level]int{slog.LevelWarn: 2, slog.LevelDebug: 3} {
+		var out safeBuffer
+		var stopping atomic.Bool
+		log := slog.New(hush{slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level}), &stopping}).With("node", "x")
+		log.Warn("an upload was refused")
+		stopping.Store(true)
+		log.Warn("an upload was cut")
+		log.Error("a listener is gone")
+		if got := strings.Count(out.String(), "\n"); got != lines {
+			t.Errorf("%v: %s", level, out.String())
 		}
 	}
 }

@@ -27,8 +27,7 @@ type encoder interface {
 func findEncoder(ctx context.Context, ffmpeg string, log *slog.Logger) encoder {
 	path, err := exec.LookPath(ffmpeg)
 	if err != nil {
-		log.Info("FFmpeg is not installed: a small clip is looped as the live channel", "looked_for", ffmpeg)
-		return &clip{log: log}
+		return &clip{missing: ffmpeg, log: log}
 	}
 	// drawtext needs a font and a build with libfreetype; one frame tells.
 	probe, cancel := context.WithTimeout(ctx, 5*time.Second)

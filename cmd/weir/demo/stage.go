@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type stage struct {
 	edgeRegs  []*prometheus.Registry
 	clients   []web.Handler // reach the edges as viewers do
 	hlsjs     bool          // the page has hls.js
+	taken     []int         // usual ports that other programs have
 }
 
 // tokenLife is how long a token of the demo is good.
@@ -61,7 +63,7 @@ func build(o Options) (_ *stage, err error) {
 	pull, secret := rand.Text(), rand.Text()
 
 	oc := config.DefaultOrigin()
-	oc.Listen, oc.Ingest.Listen, oc.Admin.Listen = free(8080), free(8081), free(9180)
+	oc.Listen, oc.Ingest.Listen, oc.Admin.Listen = s.free(8080), s.free(8081), s.free(9180)
 	oc.Access.Mode, oc.Access.Keys = config.AccessPullKey, []config.Secret{{Name: "edges", Secret: pull}}
 	oc.Ingest.Publishers = []config.Publisher{{Name: "encoder", Secret: s.publish, Channels: []string{Channel}}}
 	oc.Drain = config.Drain{Timeout: 3 * time.Second}
@@ -73,10 +75,10 @@ func build(o Options) (_ *stage, err error) {
 	for i := range o.Edges {
 		ec := config.DefaultEdge()
 		ec.Name = fmt.Sprintf("edge%d", i+1)
-		ec.Listen, ec.Admin.Listen = free(8090+10*i), free(9190+10*i)
+		ec.Listen, ec.Admin.Listen = s.free(8090+10*i), s.free(9190+10*i)
 		ec.Origins, ec.OriginKey = []string{"http://" + s.origin.Addrs().Viewers}, pull
 		ec.Cache.Memory = 256 * config.MiB
-		ec.Cluster.Bind, ec.Cluster.Peers, ec.Cluster.Secret = free(7946+10*i), free(8091+10*i), secret
+		ec.Cluster.Bind, ec.Cluster.Peers, ec.Cluster.Secret = s.free(7946+10*i), s.free(8091+10*i), secret
 		if gossip == "" {
 			gossip = ec.Cluster.Bind
 		} else {
@@ -173,31 +175,41 @@ func (s *stage) path() (string, error) {
 	return "/t/" + raw + "/live/" + Channel + "/index.m3u8", nil
 }
 
-// introduce tells a person where to look.
-func (s *stage) introduce(out io.Writer) {
-	for i, n := range s.edges {
-		what := "          "
-		if i == 0 {
-			what = "open      "
-		}
-		fmt.Fprintf(out, "%s http://%s/\n", what, n.Addrs().Viewers)
+// introduce tells a person where to look: what is short first, the address with
+// a token last and on a line of its own, so that it can be copied whole.
+func (s *stage) introduce(out io.Writer, duration time.Duration) {
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(out, "%-10s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	what := "open"
+	for _, n := range s.edges {
+		line(what, "http://%s/", n.Addrs().Viewers)
+		what = ""
 	}
 	if !s.hlsjs {
-		fmt.Fprintln(out, "           (this binary was built without npm: the page has no hls.js and plays natively only)")
+		line("", "(this weir was built without hls.js, which npm brings: only browsers that play HLS natively will)")
+	}
+	line("admin", "http://%s/ origin", s.origin.Addrs().Admin)
+	for _, n := range s.edges {
+		line("", "http://%s/ %s", n.Addrs().Admin, n.Name())
+	}
+	if len(s.taken) > 0 {
+		line("ports", "other programs have %s: others were chosen", strings.Trim(fmt.Sprint(s.taken), "[]"))
+	}
+	if duration > 0 {
+		line("ends", "by itself after %v, or with Ctrl-C", duration)
+	} else {
+		line("ends", "with Ctrl-C")
 	}
 	if path, err := s.path(); err == nil {
-		fmt.Fprintf(out, "or         ffplay http://%s%s\n", s.edges[0].Addrs().Viewers, path)
-	}
-	fmt.Fprintf(out, "origin     viewers %s, ingest %s, admin http://%s\n", s.origin.Addrs().Viewers, s.origin.Addrs().Ingest, s.origin.Addrs().Admin)
-	for i, n := range s.edges {
-		fmt.Fprintf(out, "edge %d     admin http://%s (/metrics, /-/ready, /debug/cluster, /debug/cache)\n", i+1, n.Addrs().Admin)
+		fmt.Fprintf(out, "\nffplay http://%s%s\n", s.edges[0].Addrs().Viewers, path)
 	}
 	fmt.Fprintln(out)
 }
 
 // free returns the loopback address with the port wanted, or with any that is
 // free where another program has it, TCP and UDP both.
-func free(port int) string {
+func (s *stage) free(port int) string {
 	for _, p := range []int{port, 0, 0, 0} {
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p})
 		if err != nil {
@@ -210,6 +222,9 @@ func free(port int) string {
 			continue
 		}
 		_ = u.Close()
+		if at.Port != port {
+			s.taken = append(s.taken, port)
+		}
 		return at.String()
 	}
 	return fmt.Sprintf("127.0.0.1:%d", port)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -17,7 +18,6 @@ type status struct {
 	opts  Options
 	swarm *bench.Stats
 	began time.Time
-	width int // of the line on the terminal
 }
 
 const (
@@ -37,7 +37,7 @@ func (s *status) run(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		s.print(s.line())
+		s.print()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -49,38 +49,76 @@ func (s *status) run(ctx context.Context) {
 	}
 }
 
-func (s *status) print(line string) {
+func (s *status) print() {
+	f := s.figures()
 	if !s.opts.Terminal {
-		fmt.Fprintln(s.opts.Out, line)
+		fmt.Fprintln(s.opts.Out, f.long())
 		return
 	}
-	fmt.Fprintf(s.opts.Out, "\r%-*s", s.width, line)
-	s.width = len(line)
+	width := 80
+	if s.opts.Width != nil {
+		width = cmp.Or(s.opts.Width(), width)
+	}
+	// A line that wraps could not be written over.
+	line := f.long()
+	if len(line) >= width {
+		line = f.short()
+	}
+	fmt.Fprintf(s.opts.Out, "\r%s\x1b[K", line[:min(len(line), max(0, width-1))])
 }
 
-// line is where things stand, from the nodes' own metrics.
-func (s *status) line() string {
-	segments := sum(s.stage.originReg, "weir_origin_segments_total", "", "")
-	atOrigin := sum(s.stage.originReg, "weir_http_requests_total", "listener", "viewers")
-	var all, hits, alive float64
-	for _, r := range s.stage.edgeRegs {
-		all += sum(r, "weir_edge_requests_total", "", "")
-		for _, how := range []string{"hit", "joined", "stale"} {
-			hits += sum(r, "weir_edge_requests_total", "outcome", how)
-		}
-		alive = max(alive, sum(r, "weir_cluster_members", "state", "alive"))
-	}
-	share := 0.0
-	if all > 0 {
-		share = 100 * hits / all
-	}
-	line := fmt.Sprintf("%5s  segments %.0f | edges %.0f of %d | viewers asked %.0f times, %.1f %% from cache | origin asked %.0f times",
-		time.Since(s.began).Round(time.Second), segments, alive, len(s.stage.edges), all, share, atOrigin)
-	if s.opts.Viewers > 0 {
-		r := s.swarm.Report()
+// figures are where things stand at one moment.
+type figures struct {
+	after                             time.Duration
+	segments, edges, all, asked, hits float64
+	origin                            float64
+	swarm                             *bench.Report
+}
+
+func (f figures) long() string {
+	line := fmt.Sprintf("%5s  segments %.0f | edges %.0f of %.0f | viewers asked %.0f times, %.1f %% from cache | origin asked %.0f times",
+		f.after, f.segments, f.edges, f.all, f.asked, f.share(), f.origin)
+	if r := f.swarm; r != nil {
 		line += fmt.Sprintf(" | swarm %d, stalls %d, failures %d", r.Playing, r.Stalls, total(r.Failures)+total(r.Broken))
 	}
 	return line
+}
+
+func (f figures) short() string {
+	line := fmt.Sprintf("%5s  edges %.0f of %.0f | asked: edges %.0f, origin %.0f", f.after, f.edges, f.all, f.asked, f.origin)
+	if r := f.swarm; r != nil {
+		line += fmt.Sprintf(" | swarm %d, stalls %d", r.Playing, r.Stalls)
+	}
+	return line
+}
+
+func (f figures) share() float64 {
+	if f.asked == 0 {
+		return 0
+	}
+	return 100 * f.hits / f.asked
+}
+
+// figures reads the nodes' own metrics.
+func (s *status) figures() figures {
+	f := figures{
+		after:    time.Since(s.began).Round(time.Second),
+		segments: sum(s.stage.originReg, "weir_origin_segments_total", "", ""),
+		origin:   sum(s.stage.originReg, "weir_http_requests_total", "listener", "viewers"),
+		all:      float64(len(s.stage.edges)),
+	}
+	for _, r := range s.stage.edgeRegs {
+		f.asked += sum(r, "weir_edge_requests_total", "", "")
+		for _, how := range []string{"hit", "joined", "stale"} {
+			f.hits += sum(r, "weir_edge_requests_total", "outcome", how)
+		}
+		f.edges = max(f.edges, sum(r, "weir_cluster_members", "state", "alive"))
+	}
+	if s.opts.Viewers > 0 {
+		r := s.swarm.Report()
+		f.swarm = &r
+	}
+	return f
 }
 
 func total(m map[string]int64) (n int64) {

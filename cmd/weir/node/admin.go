@@ -89,6 +89,7 @@ func (n *Node) adminHandler(cfg func() config.Admin, pages adminPages) http.Hand
 	mux.Handle("GET /debug/pprof/symbol", g.look(http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("GET /debug/pprof/trace", g.look(http.HandlerFunc(pprof.Trace)))
 	mux.HandleFunc("GET /{$}", serveIndex(pages.debug))
+	mux.HandleFunc("GET /debug/{$}", serveIndex(pages.debug))
 	return g.host(mux)
 }
 

@@ -30,7 +30,7 @@ function pickEngine() {
   const want = new URLSearchParams(location.search).get('engine');
   const native = video.canPlayType('application/vnd.apple.mpegurl') !== '';
   const js = !!window.Hls && Hls.isSupported();
-  if (want === 'hls' && !js) say('this build has no hls.js (npm was missing when it was made): playing natively');
+  if (!window.Hls) $('engines').textContent = 'hls.js is not in this weir, which was built without npm: the page plays natively only';
   if (want === 'hls' && js) return 'hls.js';
   if (native) return 'native';
   if (js) return 'hls.js';
@@ -103,6 +103,26 @@ function watchdog() {
   }
 }
 
+const lines = async (url) => (await (await fetch(url, { cache: 'no-store' })).text()).split('\n');
+async function media() { // the first rendition's playlist
+  const base = session.edges[at] + session.path;
+  const variant = (await lines(base)).find((l) => l && l[0] !== '#');
+  return lines(new URL(variant, base));
+}
+
+// Chromium's own player takes a live playlist of less than three segments for a
+// broken one (RFC 8216 6.3.3 has players begin three target durations before the
+// end). Whoever opens the page right after the start waits for the third.
+async function begun() {
+  for (let tries = 0; tries < 30; tries++) {
+    try {
+      if ((await media()).filter((l) => l.startsWith('#EXTINF:')).length > 2) return;
+    } catch (e) { return; /* the player will tell */ }
+    say('the channel has just begun: waiting for its third segment');
+    await new Promise((done) => setTimeout(done, 500));
+  }
+}
+
 // Natively a page is told neither the live edge nor the date of what it shows.
 // What it has loaded last is what was listed last, though: the end of the buffer
 // gets its date from the end of the playlist.
@@ -111,11 +131,8 @@ async function dateBuffer(end) {
   if (edge.asking || end <= edge.end + 0.5) return;
   edge.asking = true;
   try {
-    const base = session.edges[at] + session.path;
-    const lines = async (url) => (await (await fetch(url, { cache: 'no-store' })).text()).split('\n');
-    const variant = (await lines(base)).find((l) => l && l[0] !== '#');
     let date = NaN;
-    for (const l of await lines(new URL(variant, base))) {
+    for (const l of await media()) {
       if (l.startsWith('#EXT-X-PROGRAM-DATE-TIME:')) date = Date.parse(l.slice(25));
       else if (l.startsWith('#EXTINF:')) date += 1000 * parseFloat(l.slice(8));
     }
@@ -158,13 +175,18 @@ function measure() {
 (async () => {
   state.engine = pickEngine();
   $('engine').textContent = state.engine || 'none';
-  if (!state.engine) { say('this browser plays HLS neither natively nor by Media Source Extensions', true); return; }
+  if (!state.engine) {
+    say(window.Hls ? 'this browser plays HLS neither natively nor by Media Source Extensions'
+      : 'this browser does not play HLS natively, and this weir was built without hls.js: build it again where npm is, or take another browser', true);
+    return;
+  }
   // The demo stands in for the provider's back end here: it hands out a token.
   const answer = await fetch('/player/session.json', { cache: 'no-store' });
   if (!answer.ok) throw new Error('session: ' + answer.status);
   session = await answer.json();
   session.failed = new Set();
   at = Math.max(0, session.edges.indexOf(location.origin));
+  if (state.engine === 'native') await begun();
   state.loadAt = performance.now();
   load();
   setInterval(measure, 500);
