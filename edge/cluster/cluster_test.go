@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -241,5 +244,34 @@ func TestMembersShowHowEachIsAsked(t *testing.T) {
 				t.Errorf("%s: a says %q, b says %q", a[i].Name, a[i].Peer, b[i].Peer)
 			}
 		}
+	})
+}
+
+// tarpit is a network in which nobody answers and nobody refuses.
+type tarpit struct{ Transport }
+
+func (tarpit) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	time.Sleep(timeout)
+	return nil, fmt.Errorf("connection to %s timed out", a.Addr)
+}
+
+// A node that is told to stop while it looks for many others that do not answer
+// stops, and does not first try them all.
+func TestStoppingDoesNotWaitForSeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := w.start("a", func(o *Options) {
+			o.Transport = tarpit{o.Transport}
+			for i := range 16 {
+				o.Join = append(o.Join, fmt.Sprintf("10.1.0.%d:7946", i))
+			}
+		})
+		time.Sleep(time.Second)
+		start := time.Now()
+		n.kill()
+		if took := time.Since(start); took > streamTimeout {
+			t.Errorf("it took %v", took)
+		}
+		w.end()
 	})
 }

@@ -96,6 +96,9 @@ func (c *Cluster) joinOnce(ctx context.Context, ml *memberlist.Memberlist) (trie
 	turn := make(chan struct{}, joinsAtOnce)
 	for _, addr := range targets {
 		turn <- struct{}{}
+		if ctx.Err() != nil {
+			break // one that does not answer takes streamTimeout, and nobody is to wait for all of them
+		}
 		wg.Go(func() {
 			defer func() { <-turn }()
 			n, joinErr := ml.Join([]string{addr})
