@@ -36,6 +36,7 @@ type channel struct {
 	multiAt   time.Time // when the multivariant playlist is published at the latest
 	resumed   time.Time // when publishing began again after all were silent
 	lastPush  time.Time
+	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
 }
 

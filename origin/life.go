@@ -17,6 +17,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 		r.release(now, short, c.retire)
 	}
 	c.bury(now)
+	c.listen(now)
 	c.sweep(now)
 	c.settle(now)
 	return c.over(now, short)
@@ -69,6 +70,27 @@ func (c *channel) bury(now time.Time) {
 	}
 }
 
+// listen says once that the channel stands still: its encoder cannot, and players wait.
+func (c *channel) listen(now time.Time) {
+	if c.published == nil || c.silent || c.first.IsZero() {
+		return
+	}
+	var last time.Time
+	for _, r := range c.order {
+		if r.ended {
+			return // it stands for a reason
+		}
+		if r.last.After(last) {
+			last = r.last
+		}
+	}
+	if quiet := now.Sub(last); quiet > c.silence() {
+		c.silent = true
+		c.log.Warn("channel stands still: its encoder pushes nothing that can be published",
+			"for", quiet.Round(time.Second), "last_push", now.Sub(c.lastPush).Round(time.Second))
+	}
+}
+
 // silence is how long a rendition may publish nothing and count as running.
 func (c *channel) silence() time.Duration {
 	return 2*time.Duration(c.published.target)*time.Second + c.published.hold
@@ -82,6 +104,10 @@ func (c *channel) running(now time.Time) {
 		}
 	}
 	c.resumed = now
+	if c.silent {
+		c.silent = false
+		c.log.Info("channel goes on")
+	}
 }
 
 func (c *channel) deadAfter() time.Duration {

@@ -290,6 +290,36 @@ func TestADeadRenditionIsDropped(t *testing.T) {
 	})
 }
 
+// An encoder that dies cannot say so. The log does, once, before viewers ring, and says when
+// it is back.
+func TestAChannelThatStandsStillIsTold(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		push := func(i int) {
+			r.put(fmt.Sprintf("x%d.ts", i), fmt.Sprint(i))
+			r.put("index.m3u8", window("x", i+1))
+		}
+		for i := range 20 {
+			push(i)
+			time.Sleep(2 * time.Second)
+		}
+		if strings.Contains(r.log.String(), "stands still") {
+			t.Error(r.log.String())
+		}
+		time.Sleep(5 * time.Minute)
+		r.logged("level=WARN", "stands still", "channel=c")
+		if strings.Contains(r.log.String(), "channel goes on") {
+			t.Error(r.log.String())
+		}
+		push(20)
+		r.logged("level=INFO", "channel goes on", "channel=c")
+		time.Sleep(2 * time.Second)
+		push(21)
+		if n := strings.Count(r.log.String(), "stands still"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
 // Two playlists may never end up under one name; nested paths and odd characters have names
 // that are safe in a URL.
 func TestRenditionNames(t *testing.T) {
