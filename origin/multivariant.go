@@ -91,6 +91,8 @@ func (c *channel) multivariant() *playlist.Multivariant {
 		}
 	}
 	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(b.bw.highest(), a.bw.highest()) })
+	slices.SortStableFunc(audio, c.byRank)
+	slices.SortStableFunc(text, c.byRank)
 	var sound *rendition // the dearest of the group
 	if len(video) > 0 && c.grouped(video, audio) {
 		for i, r := range audio {
@@ -164,6 +166,24 @@ func (c *channel) grouped(video, audio []*rendition) bool {
 	return slices.ContainsFunc(video, func(v *rendition) bool {
 		return len(v.tracks) > 0 && !slices.ContainsFunc(v.tracks, func(t cmaf.Track) bool { return t.Kind == cmaf.Audio })
 	})
+}
+
+// byRank orders alternatives: the encoder's DEFAULT first, then as the encoder lists them,
+// then by name. Whose upload came first must not decide what viewers hear.
+func (c *channel) byRank(a, b *rendition) int {
+	rank := func(r *rendition) int {
+		if c.expected == nil {
+			return 0
+		}
+		if c.expected.media[r.path].Default {
+			return -1
+		}
+		if i := slices.Index(c.expected.paths, r.path); i >= 0 {
+			return i
+		}
+		return len(c.expected.paths)
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.name, b.name))
 }
 
 // alternative describes an audio or subtitle rendition; what the bytes do not tell (its
