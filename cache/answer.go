@@ -162,9 +162,11 @@ func (f *flight) upstreamFailed(a answer) error {
 // handOver gives the answer as it is to the one who started the flight, and
 // settles the others by o.
 func (f *flight) handOver(a answer, o landing) error {
-	if f.solo && a.may.Store {
+	if size := a.resp.Body.Len(); f.solo && a.may.Store && size >= 0 && size <= f.c.opts.MaxObject {
+		// It could have been shared: the next ones try again. One of unknown
+		// length may be passed because it was cut at MaxObject.
 		f.s.mu.Lock()
-		delete(f.s.passing, f.c.hash(f.q.Key)) // it could have been shared: the next ones try again
+		delete(f.s.passing, f.c.hash(f.q.Key))
 		f.s.mu.Unlock()
 	}
 	if o.remember == nil && a.may.Why != web.WhyAuthorization {
