@@ -119,7 +119,7 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 		Young:       int64(cfg.Cache.Young),
 		MaxObject:   int64(cfg.Cache.MaxObject),
 		Slab:        b.slab,
-		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.StallTimeout) + 5*time.Second,
+		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.HeadTimeout, cfg.Fetch.StallTimeout) + cfg.Fetch.PeerTimeout + 3*time.Second,
 		Registerer:  b.o.Registry,
 		Log:         b.log,
 	})
