@@ -89,7 +89,7 @@ func (e *Edge) refuse(req *web.Request, class cache.Class, err error) *web.Respo
 	reason := web.ReasonOf(err)
 	if ok, before := e.quiet.allow(reason); ok {
 		_, _, path, _, _ := token.Extract(req.Path, "", "", "")
-		e.log.Info("viewer refused", "reason", reason, "status", resp.Status, "method", req.Method, "path", path,
+		e.log.Info("viewer refused", "reason", reason, "status", resp.Status, "method", req.Method, "path", web.MaskPath(path),
 			"remote", req.Remote, "not_logged_before", before)
 	}
 	e.cors.add(req, resp)
@@ -102,7 +102,7 @@ func (e *Edge) refuse(req *web.Request, class cache.Class, err error) *web.Respo
 func (e *Edge) fail(req *web.Request, q *question, err error) *web.Response {
 	resp := web.ErrorResponse(statusError(err))
 	if ok, before := e.quiet.allow("fail"); ok {
-		e.log.Warn("request failed", "path", q.path, "status", resp.Status, "err", err, "not_logged_before", before)
+		e.log.Warn("request failed", "path", web.MaskPath(q.path), "status", resp.Status, "err", err, "not_logged_before", before)
 	}
 	e.cors.add(req, resp)
 	e.metrics.count(q.class, failed, resp.Status)

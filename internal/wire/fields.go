@@ -73,7 +73,7 @@ func answerFields(r *record, resp *web.Response, add func(name, value string)) (
 		case hopByHop(f.Name) || len(f.Name) == len("Content-Length") && strings.EqualFold(f.Name, "Content-Length"):
 		case connection != "" && listed(connection, f.Name):
 		case !sendable(f):
-			r.acc.log.Error("BUG: header field cannot be sent", "name", f.Name, "path", maskPath(r.path))
+			r.acc.log.Error("BUG: header field cannot be sent", "name", f.Name, "path", web.MaskPath(r.path))
 		default:
 			add(f.Name, f.Value)
 		}

@@ -58,7 +58,7 @@ func (r *record) end() {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("method", r.method), slog.String("path", maskPath(r.path)),
+	attrs = append(attrs, slog.String("method", r.method), slog.String("path", web.MaskPath(r.path)),
 		slog.Int("status", r.status), slog.Int64("bytes", r.bytes), slog.Duration("took", took),
 		slog.String("remote", r.remote.String()))
 	if r.reason != "" {
@@ -73,13 +73,13 @@ func (r *record) end() {
 // caught notes a panic that was recovered while the exchange was served.
 func (r *record) caught(v any) {
 	r.acc.panics.Inc()
-	r.acc.log.Error("panic while serving a request", "method", r.method, "path", maskPath(r.path),
+	r.acc.log.Error("panic while serving a request", "method", r.method, "path", web.MaskPath(r.path),
 		"panic", v, "stack", string(debug.Stack()))
 }
 
 // failed notes an answer of 500: an error nobody meant for the client.
 func (r *record) failed(err error) {
-	r.acc.log.Warn("request failed", "method", r.method, "path", maskPath(r.path), "err", err)
+	r.acc.log.Warn("request failed", "method", r.method, "path", web.MaskPath(r.path), "err", err)
 }
 
 // refused notes a request that never reaches a handler: nobody but the wire can
@@ -98,31 +98,10 @@ func isGone(err error) bool {
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// maskPath returns p as it may be logged: the segment after "/t/" is a viewer's
-// token, the one after "/k/" a publisher's key.
-func maskPath(p string) string {
-	for _, mark := range [...]string{"/t/", "/k/"} {
-		for from := 0; ; {
-			i := strings.Index(p[from:], mark)
-			if i < 0 {
-				break
-			}
-			i += from + len(mark)
-			end := len(p)
-			if j := strings.IndexByte(p[i:], '/'); j >= 0 {
-				end = i + j
-			}
-			p = p[:i] + "***" + p[end:]
-			from = i + len("***")
-		}
-	}
-	return p
-}
-
 // maxDirty is how much of a path that is refused is logged, in bytes.
 const maxDirty = 256
 
-// maskDirty is maskPath for a path that is not clean. What may be a secret is
+// maskDirty is web.MaskPath for a path that is not clean. What may be a secret is
 // spelt in some other way there, or cut in two: nothing behind a mark is said.
 func maskDirty(p string) string {
 	p = strings.ReplaceAll(unescape(p[:min(len(p), 3*maxDirty)]), `\`, "/")
@@ -131,7 +110,7 @@ func maskDirty(p string) string {
 			p = p[:i+len(mark)] + "***"
 		}
 	}
-	return strings.ToValidUTF8(p[:min(len(p), maxDirty)], "?")
+	return strings.ToValidUTF8(web.MaskPath(p[:min(len(p), maxDirty)]), "?")
 }
 
 // unescape decodes all that is percent-encoded and leaves what is broken.
