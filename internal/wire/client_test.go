@@ -35,9 +35,8 @@ func newClient(t *testing.T, base string, o ClientOptions) *Client {
 	}
 	t.Cleanup(func() {
 		c.Close()
-		if n := testutil.ToFloat64(c.acc.inFlight); n != 0 {
-			t.Errorf("%v requests stay in flight", n)
-		}
+		// Whoever follows a body sees its end just before the account is closed.
+		await(t, "the requests in flight to end", func() bool { return testutil.ToFloat64(c.acc.inFlight) == 0 })
 	})
 	return c
 }
