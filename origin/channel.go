@@ -101,7 +101,7 @@ func (c *channel) stored(u *upload) result {
 		if old.sum == u.sum {
 			res = resultRepeated
 		}
-		c.drop(old)
+		c.replaced(old)
 	}
 	for _, r := range c.order {
 		c.apply(r, r.in.arrived(now, &c.store), now)

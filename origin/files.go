@@ -19,6 +19,7 @@ type store struct {
 	total   int
 	byPath  map[string]*upload
 	inOrder []*upload // as they became complete; some are no longer in byPath
+	former  []*upload // replaced, and still the init segments of entries that wait
 }
 
 func newStore() store { return store{under: map[string]int{}, byPath: map[string]*upload{}} }

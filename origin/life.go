@@ -31,6 +31,24 @@ func (c *channel) sweep(now time.Time) {
 		}
 		c.drop(u)
 	}
+	former := c.store.former
+	c.store.former = nil
+	for _, u := range former {
+		c.replaced(u)
+	}
+}
+
+// replaced gives back the store's hold on an upload whose path means another now. An entry
+// that waits may have been listed with it as its init segment: then it stays until that is
+// settled.
+func (c *channel) replaced(u *upload) {
+	for _, r := range c.order {
+		if slices.ContainsFunc(r.in.queue, func(e entry) bool { return e.init == u }) {
+			c.store.former = append(c.store.former, u)
+			return
+		}
+	}
+	c.drop(u)
 }
 
 // inUse reports whether an upload is the init segment of a running encoder, or listed and
@@ -188,7 +206,11 @@ func (c *channel) close() {
 	for _, u := range c.store.byPath {
 		c.drop(u)
 	}
+	for _, u := range c.store.former {
+		c.drop(u)
+	}
 	clear(c.store.byPath)
+	c.store.former = nil
 	c.o.metrics.forget(c.name)
 }
 
