@@ -186,4 +186,3 @@ func (w *Writer) Abort(err error) {
 	w.b.notify()
 	w.b.Close()
 }
-
