@@ -12,6 +12,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +31,8 @@ import (
 
 // Options configures an [Origin]. A zero field has the default named beside it.
 type Options struct {
-	// Defaults holds for every channel; Channels for those that differ. A zero field of
-	// an entry of Channels is taken from Defaults.
+	// Defaults holds for every channel but those named in Channels, which take nothing
+	// from it: a zero field there is said as much as any other.
 	Defaults Channel
 	Channels map[string]Channel
 
@@ -138,20 +139,13 @@ func (c Channel) check() error {
 
 // channelConfig returns how the channel of that name is published.
 func (o *Origin) channelConfig(name string) Channel {
-	c, d := o.opts.Channels[name], o.opts.Defaults
-	or := func(v, def time.Duration) time.Duration {
-		if v == 0 {
-			return def
-		}
-		return v
+	c, ok := o.opts.Channels[name]
+	if !ok {
+		c = o.opts.Defaults
 	}
-	return Channel{
-		TargetDuration: or(c.TargetDuration, d.TargetDuration),
-		Window:         or(or(c.Window, d.Window), 30*time.Second),
-		Retention:      or(or(c.Retention, d.Retention), 60*time.Second),
-		HoldFor:        or(c.HoldFor, d.HoldFor),
-		EndWithEncoder: c.EndWithEncoder || d.EndWithEncoder,
-	}
+	c.Window = cmp.Or(c.Window, 30*time.Second)
+	c.Retention = cmp.Or(c.Retention, 60*time.Second)
+	return c
 }
 
 // tickEvery is how exactly time is kept: what is due happens at most this much later.

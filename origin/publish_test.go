@@ -151,6 +151,25 @@ func TestTheTargetDurationCanBeConfigured(t *testing.T) {
 	})
 }
 
+// A channel of its own learns where all others are told, and goes on where they end: what an
+// operator says of it is not overruled by the defaults.
+func TestAChannelOfItsOwnIsAsItSays(t *testing.T) {
+	o := Options{
+		Defaults: Channel{TargetDuration: 6 * time.Second, HoldFor: 20 * time.Second, EndWithEncoder: true},
+		Channels: map[string]Channel{"c": {Window: 30 * time.Second}},
+	}
+	underClock(t, o, func(r *rig) {
+		r.put("x0.ts", "0")
+		r.put("x2.ts", "2")
+		r.put("index.m3u8", list(0, "x0.ts", "x1.ts", "x2.ts", "END"))
+		time.Sleep(3*time.Second + tickEvery)
+		r.is("held for 1.5 times what was learned", r.shown("main"), "0 - 2")
+		if m := r.media("main"); m.TargetDuration != 2 || m.EndList {
+			t.Errorf("target duration %d, ended %v", m.TargetDuration, m.EndList)
+		}
+	})
+}
+
 // An encoder that restarts under its old names goes on where it was, behind a discontinuity;
 // numbers and dates go on too, also when the discontinuities slide out.
 func TestAnEncoderThatRestartsGoesOn(t *testing.T) {
