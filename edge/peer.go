@@ -24,21 +24,21 @@ func (e *Edge) PeerHandler() web.Handler { return web.HandlerFunc(e.servePeer) }
 
 func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, error) {
 	if e.opts.Peers == nil {
-		return e.refusePeer(errAlone), nil
+		return e.refusePeer(req, errAlone), nil
 	}
 	if err := e.opts.Peers.Verify(req); err != nil {
-		return e.refusePeer(err), nil
+		return e.refusePeer(req, err), nil
 	}
 	switch req.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions: // a peer that waits for us asks whether we live
 		return web.NewResponse(http.StatusNoContent, nil, nodeField, e.opts.Node), nil
 	default:
-		return e.refusePeer(errMethod), nil
+		return e.refusePeer(req, errMethod), nil
 	}
 	q := question{class: classOf(req.Path), path: req.Path}
 	if err := e.complete(&q, req, req.Query); err != nil {
-		return e.refusePeer(err), nil
+		return e.refusePeer(req, err), nil
 	}
 	cq := q.lookup()
 	cq.NoPeer = true
@@ -75,7 +75,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 var errAlone = &web.Error{Status: http.StatusForbidden, Reason: reasonPeer, Err: errNotPeer}
 
 // refusePeer answers a request that says nothing of an object.
-func (e *Edge) refusePeer(err error) *web.Response {
+func (e *Edge) refusePeer(req *web.Request, err error) *web.Response {
 	resp := web.ErrorResponse(err)
 	reason := web.ReasonOf(err)
 	if reason == "" {
@@ -84,7 +84,8 @@ func (e *Edge) refusePeer(err error) *web.Response {
 	resp.Header.Add(nodeField, e.opts.Node)
 	resp.Header.Add(refusedField, reason)
 	if ok, before := e.quiet.allow(reason); ok {
-		e.log.Warn("peer refused", "reason", reason, "err", err, "not_logged_before", before)
+		e.log.Warn("peer refused", "reason", reason, "method", req.Method, "path", web.MaskPath(req.Path), "remote", req.Remote,
+			"err", err, "not_logged_before", before)
 	}
 	e.metrics.peers.WithLabelValues(refused.String()).Inc()
 	return resp

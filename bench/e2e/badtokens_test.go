@@ -282,8 +282,9 @@ func withoutProof(t *testing.T, h *house) {
 			send(t, "GET", peers+p, nil, "Weir-Peer", c.field, "Weir-Pull-Key", pullKey, "Authorization", "Bearer "+h.token).is(t, 403, c.reason)
 		}
 	}
-	mark.says(t, "peer refused", "reason=peer_unsigned")
-	mark.says(t, "peer refused", "reason=peer_proof")
+	for _, reason := range []string{"peer_unsigned", "peer_proof"} {
+		mark.says(t, "peer refused", "reason="+reason, "path="+media("live"), "remote=127.0.0.1:")
+	}
 	if n := h.metric("e1", "weir_cluster_verify_failures_total"); n != 10 {
 		t.Errorf("%v refusals of peers are counted, want 10", n)
 	}
