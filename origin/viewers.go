@@ -49,10 +49,6 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 	if c == nil {
 		return otherAnswer, missing("no_such_channel", "no such channel: "+quote(name), soon), nil
 	}
-	directives, err := playlist.ParseDirectives(req.Query)
-	if err != nil {
-		return playlistAnswer, nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", name, err)
-	}
 	if file == "index.m3u8" { // "ignore" directives of a multivariant playlist: HLSbis 6.2.5
 		return multivariantAnswer, c.viewMulti(req), nil
 	}
@@ -62,6 +58,10 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 	case r == nil:
 		return otherAnswer, missing("no_such_rendition", "no such rendition: "+quote(name), soon), nil
 	case file == "index.m3u8":
+		directives, err := playlist.ParseDirectives(req.Query)
+		if err != nil {
+			return playlistAnswer, nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", c.name, err)
+		}
 		resp, err := r.viewPlaylist(ctx, req, directives)
 		return playlistAnswer, resp, err
 	case strings.HasPrefix(file, initPrefix):

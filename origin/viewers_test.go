@@ -26,7 +26,8 @@ func TestPlaylistsAreRenderedOnceAndCompressed(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8"} {
+				time.Sleep(time.Second) // the multivariant playlist waits for siblings
+		for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8"} {
 					plain, packed := r.get(path), r.get(path, "Accept-Encoding", "br, gzip")
 					r.is("type", plain.header.Get("Content-Type"), "application/vnd.apple.mpegurl")
 					r.is("vary", plain.header.Get("Vary")+" "+packed.header.Get("Vary"), "Accept-Encoding Accept-Encoding")
@@ -121,6 +122,12 @@ func TestBlockingReloadByWholeSegments(t *testing.T) {
 		for _, query := range []string{"_HLS_msn=x", "_HLS_msn=-1", "_HLS_part=1", "_HLS_msn=1&_HLS_msn=1", "_HLS_skip=maybe", fmt.Sprintf("_HLS_msn=%d", n+3)} {
 			if a := ask(query); a.status != 400 {
 				t.Errorf("%s: %d", query, a.status)
+			}
+		}
+		time.Sleep(time.Second) // the multivariant playlist waits for siblings
+		for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/" + r.media("main").Segments[0].URI} {
+			if a := r.get(path + "?_HLS_msn=x"); a.status != 200 { // they are a media playlist's alone
+				t.Errorf("%s with a directive: %d %s", path, a.status, a.body)
 			}
 		}
 		if a := ask(fmt.Sprintf("_HLS_msn=%d", n)); a.status != 200 || a.header.Get("Cache-Control") != "max-age=12" {
