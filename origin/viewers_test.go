@@ -27,7 +27,7 @@ func TestPlaylistsAreRenderedOnceAndCompressed(t *testing.T) {
 		for range 200 {
 			wg.Go(func() {
 				time.Sleep(time.Second) // the multivariant playlist waits for siblings
-		for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8"} {
+				for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8"} {
 					plain, packed := r.get(path), r.get(path, "Accept-Encoding", "br, gzip")
 					r.is("type", plain.header.Get("Content-Type"), "application/vnd.apple.mpegurl")
 					r.is("vary", plain.header.Get("Vary")+" "+packed.header.Get("Vary"), "Accept-Encoding Accept-Encoding")
