@@ -26,7 +26,6 @@ func TestPlaylistsAreRenderedOnceAndCompressed(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				time.Sleep(time.Second) // the multivariant playlist waits for siblings
 				for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8"} {
 					plain, packed := r.get(path), r.get(path, "Accept-Encoding", "br, gzip")
 					r.is("type", plain.header.Get("Content-Type"), "application/vnd.apple.mpegurl")
