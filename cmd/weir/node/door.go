@@ -46,19 +46,36 @@ func (d *door) addr() string { return d.ln.Addr().String() }
 // serve puts s behind the door. The function returned shuts down the server
 // that was there; nil: there was none.
 func (d *door) serve(s server) (retire func(context.Context) error, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil, net.ErrClosed
+	dup, err := d.duplicate()
+	if err != nil {
+		return nil, err
 	}
+	return d.put(s, dup)
+}
+
+// duplicate returns one more listener on the door's socket. It fails where no
+// more files may be opened.
+func (d *door) duplicate() (net.Listener, error) {
 	f, err := d.ln.File()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.key, err)
 	}
+	defer f.Close()
 	dup, err := net.FileListener(f)
-	_ = f.Close()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.key, err)
+	}
+	return dup, nil
+}
+
+// put is serve with a duplicate made before; it closes dup where it fails,
+// which is when the door is closed.
+func (d *door) put(s server, dup net.Listener) (retire func(context.Context) error, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		_ = dup.Close()
+		return nil, net.ErrClosed
 	}
 	former, old := d.now, d.dup
 	d.now, d.dup = s, dup

@@ -176,28 +176,35 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 	if err != nil {
 		return err
 	}
-	var replace []func() error
+	var next []*replacement
+	undo := func() {
+		for _, r := range next {
+			r.drop()
+		}
+	}
 	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
 		for _, v := range []*viewers{b.viewers, b.peers} {
 			if v == nil {
 				continue
 			}
-			f, err := v.prepare(new.Limits, new.Log)
+			r, err := v.prepare(new.Limits, new.Log)
 			if err != nil {
+				undo()
 				return err
 			}
-			replace = append(replace, f)
+			next = append(next, r)
 		}
 	}
 	if err := b.origins.build(b.dial, new, old); err != nil {
+		undo()
 		return err
 	}
 	b.tokens.Store(verifier)
 	setLevel(b.o.Level, new.Log)
-	for _, f := range replace {
-		err = errors.Join(err, f())
+	for _, r := range next {
+		r.commit()
 	}
-	return err
+	return nil
 }
 
 func (b *edgeNode) setTokens(cfg *config.Edge) error {

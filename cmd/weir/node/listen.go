@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,28 +61,45 @@ func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.R
 	return v, nil
 }
 
-// prepare makes a server with other limits; the function returned puts it in
-// place. Requests under way end with the server they began with, idle
-// connections are closed, and players open new ones.
-func (v *viewers) prepare(l config.Limits, log config.Log) (replace func() error, err error) {
+// A replacement is a server with other limits that is ready to take a
+// listener's place.
+type replacement struct {
+	v    *viewers
+	next *wire.Fast
+	dup  net.Listener
+}
+
+// prepare makes a server with other limits. All that can fail fails here.
+func (v *viewers) prepare(l config.Limits, log config.Log) (*replacement, error) {
 	next, err := v.fast(l, log)
 	if err != nil {
 		return nil, err
 	}
-	return func() error {
-		retire, err := v.door.serve(next)
-		if err != nil {
-			return fmt.Errorf("replace the %s listener: %w", v.name, err)
-		}
-		if retire != nil {
-			v.retired.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), v.n.drain().Timeout)
-				defer cancel()
-				if err := retire(ctx); err != nil {
-					v.n.log.Warn("reload: requests that outlasted drain.timeout were cut", "listener", v.name)
-				}
-			})
-		}
-		return nil
-	}, nil
+	dup, err := v.door.duplicate()
+	if err != nil {
+		return nil, fmt.Errorf("replace the %s listener: %w", v.name, err)
+	}
+	return &replacement{v, next, dup}, nil
+}
+
+// drop undoes prepare.
+func (r *replacement) drop() { _ = r.dup.Close() }
+
+// commit puts the server in place. Requests under way end with the server they
+// began with, idle connections are closed, and players open new ones.
+func (r *replacement) commit() {
+	v := r.v
+	retire, err := v.door.put(r.next, r.dup)
+	if err != nil {
+		return // the node stops: there is no listener any more
+	}
+	if retire != nil {
+		v.retired.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), v.n.drain().Timeout)
+			defer cancel()
+			if err := retire(ctx); err != nil {
+				v.n.log.Warn("reload: requests that outlasted drain.timeout were cut", "listener", v.name)
+			}
+		})
+	}
 }

@@ -133,13 +133,11 @@ func (b *originNode) openIngest(cfg *config.Origin) error {
 // apply puts new in force.
 func (b *originNode) apply(old, new *config.Origin) error {
 	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
-		replace, err := b.viewers.prepare(new.Limits, new.Log)
+		next, err := b.viewers.prepare(new.Limits, new.Log)
 		if err != nil {
 			return err
 		}
-		if err := replace(); err != nil {
-			return err
-		}
+		next.commit()
 	}
 	b.guarded.set(access(new.Access).Guard(b.public))
 	setLevel(b.o.Level, new.Log)
