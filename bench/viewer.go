@@ -77,13 +77,14 @@ func (v *Viewer) play(ctx context.Context) error {
 // follow plays the media playlist at target.
 func (v *Viewer) follow(ctx context.Context, target string, began time.Time) error {
 	var (
-		rules Rulebook
-		next  uint64 // the segment to fetch next
-		init  string // the initialization section it has
-		buf   buffer
+		rules   Rulebook
+		next    uint64 // the segment to fetch next
+		init    string // the initialization section it has
+		buf     buffer
+		playing bool // a segment is there
 	)
 	defer func() {
-		if next > 0 {
+		if playing {
 			v.opts.Stats.play(-1)
 		}
 	}()
@@ -103,8 +104,7 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 		}
 		end := m.MediaSequence + uint64(len(m.Segments))
 		changed := next < end
-		first := next == 0
-		if first {
+		if next == 0 {
 			next = m.MediaSequence + uint64(max(0, len(m.Segments)-3))
 		}
 		next = max(next, m.MediaSequence)
@@ -121,10 +121,10 @@ func (v *Viewer) follow(ctx context.Context, target string, began time.Time) err
 					return err
 				}
 			}
-			if first {
+			if !playing {
 				v.opts.Stats.started(time.Since(began))
 				v.opts.Stats.play(1)
-				first = false
+				playing = true
 			}
 			if buf.add(time.Now(), s.Duration, time.Duration(m.TargetDuration)*time.Second) {
 				v.opts.Stats.stall()
