@@ -106,7 +106,7 @@ func (p *mp4Pusher) look(b *book) {
 // names is there, and in the end all memory is given back.
 func FuzzInits(f *testing.F) {
 	f.Add([]byte{8, 0, 2, 2, 6, 0, 2, 6, 0, 2, 6})
-	f.Add([]byte{8, 2, 0, 6, 10, 10, 8, 2, 2, 6, 0, 2, 6}) // replaced while a segment waits with it
+	f.Add([]byte{0, 44, 28, 18, 10, 46, 32, 16, 2}) // replaced while a segment waits with it
 	f.Add([]byte{0, 2, 6, 8, 2, 0, 2, 6, 8, 2, 0, 2, 6, 8, 5, 0, 2, 6})
 	f.Add([]byte{8, 0, 6, 2, 2, 10, 10, 8, 0, 6, 4, 2, 6, 0, 2, 6, 10, 8, 2, 0, 6, 2})
 	f.Fuzz(func(t *testing.T, ops []byte) {
