@@ -63,6 +63,9 @@ func TestChromiumPlaysThroughEverything(t *testing.T) {
 			})
 			p = b.advance(8*time.Second, 40*time.Second)
 			b.screenshot("after-edge-loss")
+			if p.Latency == nil || *p.Latency < 0 || *p.Latency > 25 {
+				t.Errorf("the page tells a latency of %v s", deref(p.Latency))
+			}
 			t.Logf("after the loss of its edge: now at %s, %d moves, %d stalls, errors %q", p.Edge, p.Moves, p.Stalls, p.Errors)
 		})
 	}

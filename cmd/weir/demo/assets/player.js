@@ -42,6 +42,7 @@ function load() {
   state.edge = session.edges[at];
   showEdges();
   if (state.engine === 'native') {
+    edge.end = -1; edge.date = NaN; // its clock begins anew
     video.src = url;
     video.play().catch(() => {}); // autoplay may be refused: the controls are there
     return;
