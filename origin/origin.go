@@ -186,19 +186,27 @@ func (o *Origin) create(t target) (*channel, error) {
 	if c := o.channel(t.channel); c != nil {
 		return c, nil
 	}
+	c, begins, err := o.add(t.channel)
+	if begins {
+		o.opts.Log.Info("channel begins", "channel", t.channel, "publisher", t.by)
+	}
+	return c, err
+}
+
+// add is create under the lock; begins: the channel is new.
+func (o *Origin) add(name string) (c *channel, begins bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := *o.channels.Load()
-	if c := all[t.channel]; c != nil {
-		return c, nil
+	if c := all[name]; c != nil {
+		return c, false, nil
 	}
-	if err := o.room(t.channel, len(all)); err != nil {
-		return nil, err
+	if err := o.room(name, len(all)); err != nil {
+		return nil, false, err
 	}
-	c := o.newChannel(t.channel, time.Now())
-	o.set(func(m map[string]*channel) { m[t.channel] = c })
-	o.opts.Log.Info("channel begins", "channel", t.channel, "publisher", t.by)
-	return c, nil
+	c = o.newChannel(name, time.Now())
+	o.set(func(m map[string]*channel) { m[name] = c })
+	return c, true, nil
 }
 
 // room refuses a new channel where there are n already.
@@ -213,11 +221,11 @@ func (o *Origin) room(name string, n int) error {
 
 func (o *Origin) remove(c *channel) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	if o.channel(c.name) == c {
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)
 }
 
