@@ -84,11 +84,15 @@ func parseInt(s string) (int, error) {
 // parsePrefix reads a range of addresses; one address is the range of itself.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, errorf("%q is no address range: allowed are 10.0.0.0/8, 2001:db8::/32 or a single address", s)
+	}
+	if p.Addr().Is4In6() { // addresses are compared as IPv4, so that it would hold none
+		return netip.Prefix{}, errorf("%q is a range of IPv4 addresses written as IPv6: write it as IPv4", s)
 	}
 	if p != p.Masked() {
 		return netip.Prefix{}, errorf("%q has bits set behind its /%d: did you mean %s?", s, p.Bits(), p.Masked())
