@@ -43,6 +43,12 @@ func (c *Origin) check(s *source) {
 	if !c.Ingest.Keyed() && !Loopback(c.Ingest.Address()) {
 		s.badf("ingest.listen", "%s can be reached from other machines, and without publisher keys everybody there could push: name a file of them in ingest.keys_file (--publish-key FILE), or listen on 127.0.0.1", c.Ingest.Listen)
 	}
+	if c.Ingest.MaxUpload > c.Store.Memory {
+		if s.given("ingest.max_upload") {
+			s.badf("ingest.max_upload", "%s contradicts store.memory %s, which has to hold it: allowed is up to that", c.Ingest.MaxUpload, c.Store.Memory)
+		}
+		c.Ingest.MaxUpload = c.Store.Memory // a default that yields to what was said
+	}
 	s.channel("channels.defaults", c.Channels.Defaults)
 	for _, name := range slices.Sorted(maps.Keys(c.Channels.Named)) {
 		if !channelName.MatchString(name) {
