@@ -37,12 +37,14 @@ func (c *channel) lost(r *rendition, s *step, now time.Time) bool {
 	if !ok { // too much to list: the next segment begins a new timeline
 		r.unproven, r.timed = true, false
 		r.date = r.date.Add(s.dur)
-		n = 1
+		c.log.Warn("segment is missing, and too long for gaps to stand in for it: a discontinuity follows", "rendition", r.name, "file", s.path,
+			"why", s.why.String(), "duration", s.dur)
+		return false
 	}
 	c.o.metrics.gaps.WithLabelValues(c.name, s.why.String()).Add(float64(n))
 	c.log.Warn("segment is missing and published as a gap", "rendition", r.name, "file", s.path, "why", s.why.String(),
 		"init", s.mapPath, "duration", s.dur, "held", c.published.hold)
-	return ok
+	return true
 }
 
 // media publishes a segment.

@@ -134,6 +134,26 @@ func TestASegmentLongerThanTheTargetIsAGap(t *testing.T) {
 	})
 }
 
+// A hole of minutes is no heap of gaps: the next segment follows behind a discontinuity, as
+// much later as the hole was long, and nobody is told of gaps that are not there.
+func TestAHoleOfMinutesIsADiscontinuity(t *testing.T) {
+	underClock(t, Options{Defaults: Channel{TargetDuration: time.Second}}, func(r *rig) {
+		r.put("x0.ts", "0")
+		r.put("x2.ts", "2")
+		r.put("index.m3u8", list(0, "x0.ts:1", "x1.ts:200", "x2.ts:1"))
+		time.Sleep(2 * time.Second)
+		r.is("shown", r.shown("main"), "0 |2")
+		s := r.media("main").Segments
+		if off := s[1].ProgramDateTime.Sub(s[0].ProgramDateTime); off != 201*time.Second {
+			t.Errorf("the second is %v later", off)
+		}
+		if n := r.metric("weir_origin_gaps_total", "c"); n != 0 {
+			t.Errorf("%v gaps were counted", n)
+		}
+		r.logged("file=x1.ts", "duration=3m20s", "discontinuity")
+	})
+}
+
 // A configured target duration is what is published, and the hold is its 1.5 times.
 func TestTheTargetDurationCanBeConfigured(t *testing.T) {
 	o := Options{Defaults: Channel{TargetDuration: 3 * time.Second}, Channels: map[string]Channel{"c": {TargetDuration: 4 * time.Second}}}
