@@ -101,7 +101,7 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	}
 	seg.name = r.rule.epoch + "-" + strconv.FormatUint(seg.number, 10) + ext
 	if seg.up != nil {
-		seg.base = mediaHeader(contentType(ext, r.hasVideo()), seg.name)
+		seg.base = mediaHeader(contentType(ext, hasVideo(r.tracks)), seg.name)
 	}
 	r.next++
 	r.date = r.date.Add(seg.dur)
@@ -125,15 +125,6 @@ func extOf(name string) string {
 func mediaHeader(contentType, name string) *web.Header {
 	h := web.NewHeader("Content-Type", contentType, "ETag", `"`+name+`"`, "Accept-Ranges", "bytes", "X-Content-Type-Options", "nosniff")
 	return &h
-}
-
-func (r *rendition) hasVideo() bool {
-	for _, t := range r.tracks {
-		if t.Kind == cmaf.Video {
-			return true
-		}
-	}
-	return len(r.tracks) == 0
 }
 
 // gap lists dur without media, in as many segments as the target duration asks for: "the
