@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -32,6 +33,7 @@ type Access struct {
 	Mode  AccessMode
 	Keys  func() []string       // asked at each request; what it returned must not change
 	CIDRs func() []netip.Prefix // asked at each request; what it returned must not change
+	Log   *slog.Logger          // who was refused is told here, a few lines a while; nil: discard
 }
 
 // Guard returns h behind the check. Who fails it gets 403 with a reason, which no cache may
@@ -40,17 +42,26 @@ func (a Access) Guard(h web.Handler) web.Handler {
 	if a.Mode == AccessOpen {
 		return h
 	}
-	return guard{a, h}
+	if a.Log == nil {
+		a.Log = slog.New(slog.DiscardHandler)
+	}
+	return &guard{access: a, h: h, throttle: newThrottle()}
 }
 
 type guard struct {
-	access Access
-	h      web.Handler
+	access   Access
+	h        web.Handler
+	throttle *throttle
 }
 
 // Serve implements [web.Handler].
-func (g guard) Serve(ctx context.Context, req *web.Request) (*web.Response, error) {
+func (g *guard) Serve(ctx context.Context, req *web.Request) (*web.Response, error) {
 	if err := g.access.check(req); err != nil {
+		reason := web.ReasonOf(err)
+		if dropped, ok := g.throttle.allow(reason, ""); ok {
+			g.access.Log.Warn("viewer refused: no edge or CDN of ours, or its key is wrong", "reason", reason,
+				"remote", req.Remote.Addr().String(), "path", web.MaskPath(req.Path), "dropped", dropped)
+		}
 		return nil, err
 	}
 	return g.h.Serve(ctx, req)

@@ -3,6 +3,7 @@ package origin
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -399,4 +400,24 @@ func TestUpdatesAreAtomic(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// An edge with a wrong key is told to the operator, who else sees only viewers without a
+// picture; and it is told without the key, and not once for each request.
+func TestWhoIsRefusedAtTheDoorIsTold(t *testing.T) {
+	var out strings.Builder
+	h := Access{Mode: AccessPullKey, Keys: func() []string { return []string{"right"} }, Log: slog.New(slog.NewTextHandler(&out, nil))}.
+		Guard(web.HandlerFunc(func(context.Context, *web.Request) (*web.Response, error) { return web.Text(200, "in"), nil }))
+	for range 100 {
+		_, err := h.Serve(t.Context(), &web.Request{Method: "GET", Path: "/live/c/index.m3u8", Remote: netip.MustParseAddrPort("192.0.2.7:4000"),
+			Header: web.NewHeader(PullKeyHeader, "wrong-secret")})
+		if web.StatusOf(err) != 403 {
+			t.Fatal(err)
+		}
+	}
+	said := out.String()
+	if n := strings.Count(said, "\n"); n != throttleBurst || !strings.Contains(said, "remote=192.0.2.7") || !strings.Contains(said, "reason=pull_key") ||
+		strings.Contains(said, "wrong-secret") {
+		t.Errorf("%d lines:\n%s", n, said)
+	}
 }

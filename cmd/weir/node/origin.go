@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 
@@ -93,7 +94,7 @@ func (b *originNode) openViewerDoor(cfg *config.Origin) error {
 	}
 	b.addrs.Viewers = d.addr()
 	b.public = b.origin.Viewers()
-	b.guarded.set(access(cfg.Access).Guard(b.public))
+	b.guarded.set(access(cfg.Access, b.log).Guard(b.public))
 	var h web.Handler = &b.guarded
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
@@ -139,7 +140,7 @@ func (b *originNode) apply(old, new *config.Origin) error {
 		}
 		next.commit()
 	}
-	b.guarded.set(access(new.Access).Guard(b.public))
+	b.guarded.set(access(new.Access, b.log).Guard(b.public))
 	setLevel(b.o.Level, new.Log)
 	return nil
 }
@@ -159,7 +160,7 @@ func (b *originNode) status() status {
 	return status{Streams: len(b.origin.Streams())}
 }
 
-func access(a config.Access) origin.Access {
+func access(a config.Access, log *slog.Logger) origin.Access {
 	var keys []string
 	for _, k := range a.Keys {
 		keys = append(keys, k.Secret)
@@ -170,6 +171,7 @@ func access(a config.Access) origin.Access {
 		Mode:  mode,
 		Keys:  func() []string { return keys },
 		CIDRs: func() []netip.Prefix { return a.CIDRs },
+		Log:   log,
 	}
 }
 
