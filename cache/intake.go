@@ -39,7 +39,7 @@ func (f *flight) newIntake(size int64) (*intake, error) {
 	if size >= 0 {
 		in.w.SetLen(size)
 	}
-	in.blob.refs.Store(1)
+	in.blob.refs.Start(1)
 	in.blob.charged.Store(n)
 	return in, nil
 }

@@ -110,45 +110,27 @@ func (o *Object) hasValidator() bool {
 type blob struct {
 	*spool.Buffer
 	budget  *budget
-	refs    atomic.Int64
+	refs    spool.Refs
 	charged atomic.Int64 // bytes of the budget; changed by the flight that fills it
 }
 
 // ref takes one more reference for somebody who holds one, or holds the lock
 // under which the store does: the count is never 0 here.
-func (b *blob) ref() { b.refN(1) }
+func (b *blob) ref() { b.refs.Add(1) }
 
-func (b *blob) refN(n int) {
-	if b.refs.Add(int64(n)) <= int64(n) {
-		panic("BUG: cache: reference on a body that is gone")
-	}
-}
+func (b *blob) refN(n int) { b.refs.Add(n) }
 
 // TryRef takes one more reference unless the last is gone.
-func (b *blob) TryRef() bool {
-	for {
-		n := b.refs.Load()
-		if n <= 0 {
-			return false
-		}
-		if b.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (b *blob) TryRef() bool { return b.refs.Try() }
 
 // Close gives one reference back. With the last one go first the bytes, then
 // their charge: the budget never shows less than there is.
 func (b *blob) Close() {
-	switch n := b.refs.Add(-1); {
-	case n > 0:
-	case n < 0:
-		panic("BUG: cache: an object was released more often than it was handed out")
-	default:
+	if b.refs.Drop() {
 		b.Buffer.Close()
 		b.budget.give(b.charged.Swap(0))
 	}
 }
 
 // idle reports whether nobody but the store holds the bytes.
-func (b *blob) idle() bool { return b.refs.Load() == 1 }
+func (b *blob) idle() bool { return b.refs.Count() == 1 }

@@ -76,7 +76,7 @@ func (f *flight) stats() Flight {
 	f.s.mu.RUnlock()
 	if in := f.taking.Load(); in != nil {
 		s.Bytes, s.Length = in.blob.Size(), in.blob.Len()
-		s.Followers = max(0, in.blob.refs.Load()-2) // less the flight's own and the store's
+		s.Followers = max(0, in.blob.refs.Count()-2) // less the flight's own and the store's
 	}
 	return s
 }

@@ -20,7 +20,7 @@ func (c *chunk) end() int64 { return c.start + int64(len(c.data)) }
 // take no lock. Whoever holds a reference may read; Close gives it back.
 type Buffer struct {
 	slab     *Slab
-	refs     atomic.Int64
+	refs     Refs
 	state    atomic.Uint32 // a web.State; stored after released
 	released atomic.Int64  // bytes from here on are invisible
 	length   atomic.Int64  // announced or final length; -1: unknown
@@ -138,30 +138,16 @@ func (b *Buffer) notify() {
 	}
 }
 
-// TryRef takes one more reference, unless the last is already gone: the count
-// never goes from 0 to 1.
-func (b *Buffer) TryRef() bool {
-	for {
-		n := b.refs.Load()
-		if n <= 0 {
-			return false
-		}
-		if b.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+// TryRef takes one more reference, unless the last is already gone.
+func (b *Buffer) TryRef() bool { return b.refs.Try() }
 
 // Close implements [web.Body]: it gives one reference back. With the last one
 // the memory goes.
 func (b *Buffer) Close() {
-	switch n := b.refs.Add(-1); {
-	case n > 0:
-	case n < 0:
-		panic("BUG: spool: a Buffer was closed more often than it was referenced")
-	default:
-		for _, c := range *b.chunks.Swap(new([]chunk)) {
-			b.slab.put(c.data)
-		}
+	if !b.refs.Drop() {
+		return
+	}
+	for _, c := range *b.chunks.Swap(new([]chunk)) {
+		b.slab.put(c.data)
 	}
 }

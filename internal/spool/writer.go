@@ -27,7 +27,7 @@ type Writer struct {
 // until it ends.
 func (s *Slab) New(hint int64) (*Writer, *Buffer) {
 	b := &Buffer{slab: s}
-	b.refs.Store(2)
+	b.refs.Start(2)
 	b.length.Store(-1)
 	b.chunks.Store(new([]chunk))
 	w := &Writer{b: b}
