@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -37,10 +37,15 @@ type playback struct {
 	Rendition  string   `json:"rendition"`
 	Time       float64  `json:"time"`
 	Frames     int      `json:"frames"`
+	Paused     bool     `json:"paused"`
+	Ended      bool     `json:"ended"`
+	Note       string   `json:"note"` // what the page tells its viewer
 }
 
 const readPlayback = `({...window.weir, hls: undefined, time: document.getElementById('video').currentTime,
-	frames: document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames})`
+	frames: document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames,
+	paused: document.getElementById('video').paused, ended: document.getElementById('video').ended,
+	note: document.getElementById('note').textContent})`
 
 // servePage serves the demo's player page, which plays path from edges.
 func servePage(t *testing.T, edges []string, path string) (base string) {
@@ -114,7 +119,7 @@ func (b *browser) advance(by, bound time.Duration) playback {
 	var p playback
 	eventually(b.t, bound, "playback goes on", func() error {
 		if p = b.playback(); p.Time < from+by.Seconds() {
-			return errors.New("it stands")
+			return fmt.Errorf("it stands: %+v", p)
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"weir/internal/wire"
 	"weir/playlist"
 )
+
+var errNotYet = errors.New("not yet")
 
 // A bookmark is a place in what a node has said so far.
 type bookmark struct {

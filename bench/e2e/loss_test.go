@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"errors"
 	"testing"
 	"time"
 )
-
-var errNotYet = errors.New("not yet")
 
 // The encoder is killed without a word and started again, names and numbers
 // from zero: players that decode every frame and stop at any error go on, and

@@ -37,20 +37,29 @@ function pickEngine() {
   return '';
 }
 
+// Whether the viewer wants to play. The video element alone does not tell: it
+// also pauses when a live stream looks ended because its edge is gone.
+let wanted = true;
+video.addEventListener('play', () => { wanted = true; });
+video.addEventListener('pause', () => { if (!video.ended && !video.error && video.readyState > 2) wanted = false; });
+function play() { // autoplay may be refused: the controls are there
+  video.play().catch((e) => { if (e.name === 'NotAllowedError') wanted = false; });
+}
+
 function load() {
   const url = session.edges[at] + session.path;
   state.edge = session.edges[at];
   showEdges();
   if (state.engine === 'native') {
-    edge.end = -1; edge.date = NaN; // its clock begins anew
+    edge.end = -1; edge.date = NaN; lastTime = -1; // its clock begins anew
     video.src = url;
-    video.play().catch(() => {}); // autoplay may be refused: the controls are there
+    play();
     return;
   }
   if (hls) hls.destroy();
   hls = new Hls({ enableWorker: true });
   window.weir.hls = hls;
-  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
+  hls.on(Hls.Events.MANIFEST_PARSED, play);
   hls.on(Hls.Events.LEVEL_SWITCHED, (_, d) => { const l = hls.levels[d.level]; state.rendition = l && l.height ? l.height + 'p' : ''; });
   hls.on(Hls.Events.ERROR, (_, d) => {
     state.errors.push(`${Math.round(performance.now() - started)} ${d.type} ${d.details}${d.fatal ? ' fatal' : ''}`);
@@ -73,16 +82,21 @@ function move(why) {
   moving = setTimeout(() => { moving = 0; load(); }, state.moves % session.edges.length === 0 ? 1000 : 50);
 }
 
+// A native player does not say whose fault it was. Once the same edge is asked
+// again, as hls.js recovers from a media error; if that fails too it is the edge.
+function distrust(why) {
+  if (moving) return;
+  if (performance.now() - recovered < 10000) { move(why); return; }
+  recovered = performance.now();
+  state.recoveries++;
+  load();
+}
+
 video.addEventListener('error', () => {
   const e = video.error;
   state.errors.push(`${Math.round(performance.now() - started)} media error ${e && e.code} ${e && e.message}`);
   if (state.engine !== 'native') return;
-  // A native player does not say whose fault it was. Once the same edge is asked
-  // again, as hls.js recovers from a media error; if that fails too it is the edge.
-  if (performance.now() - recovered < 10000) { move('media error ' + (e && e.code)); return; }
-  recovered = performance.now();
-  state.recoveries++;
-  load();
+  distrust('media error ' + (e && e.code));
 });
 video.addEventListener('waiting', () => { if (everPlayed && !moving && !video.seeking) { state.stalls++; $('stalls').textContent = state.stalls; } });
 video.addEventListener('playing', () => { everPlayed = true; session.failed.delete(at); showEdges(); say(`playing from ${state.edge}`); });
@@ -93,14 +107,20 @@ if (video.requestVideoFrameCallback) {
   });
 }
 
-// A native player says nothing while an edge is gone: its clock standing still
-// for four seconds with an empty buffer is the sign.
+// A native player says nothing while an edge is gone. The signs are its clock
+// standing still for four seconds though the viewer wants to play, and, as
+// Chromium's does, playing from the start again all that it has kept.
 let lastTime = -1, lastMoved = performance.now();
+video.addEventListener('ended', () => { if (state.engine === 'native') distrust('a live stream does not end'); });
 function watchdog() {
+  if (state.engine === 'native' && !moving && video.currentTime < 2 && lastTime > 5) {
+    distrust('it repeats itself');
+    return;
+  }
   if (video.currentTime !== lastTime) { lastTime = video.currentTime; lastMoved = performance.now(); return; }
-  if (state.engine === 'native' && !video.paused && !moving && performance.now() - lastMoved > 4000) {
+  if (state.engine === 'native' && wanted && !moving && performance.now() - lastMoved > 4000) {
     lastMoved = performance.now();
-    move('no progress for 4 s');
+    distrust('no progress for 4 s');
   }
 }
 
