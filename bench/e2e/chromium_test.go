@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 )
@@ -26,13 +25,6 @@ func TestChromiumPlaysThroughEverything(t *testing.T) {
 			b := open(t, page+"/?engine="+engine)
 
 			p := b.advance(10*time.Second, 40*time.Second)
-			if engine == "native" && p.Recoveries == 1 && strings.Contains(strings.Join(p.Errors, " "), "COULD_NOT_PARSE") {
-				// Chromium's own player fails now and then after it changes its
-				// rendition; hls.js and FFmpeg read the same bytes without fault.
-				t.Logf("Chromium's player could not parse and was started again: %q", p.Errors)
-				b = open(t, page+"/?engine="+engine)
-				p = b.advance(10*time.Second, 40*time.Second)
-			}
 			b.screenshot("playing")
 			if p.FirstFrame == nil || *p.FirstFrame >= 2 {
 				t.Errorf("first frame after %v s, want under 2", deref(p.FirstFrame))
@@ -51,7 +43,7 @@ func TestChromiumPlaysThroughEverything(t *testing.T) {
 			p = b.advance(15*time.Second, 60*time.Second)
 			b.screenshot("after-encoder-restart")
 			// Chromium's own player may need the page to load anew; hls.js does not.
-			if p.Moves > 0 || p.Recoveries > 2 || engine == "hls" && p.Recoveries > 0 {
+			if p.Moves > 0 || p.Recoveries > 1 || engine == "hls" && p.Recoveries > 0 {
 				t.Errorf("after the encoder's restart: %d moves, %d recoveries, errors %q", p.Moves, p.Recoveries, p.Errors)
 			}
 			t.Logf("after the encoder's restart: %d stalls, %d recoveries, errors %q", p.Stalls, p.Recoveries, p.Errors)
