@@ -54,10 +54,11 @@ const (
 	gapNoInit           // its init segment never came
 	gapLong             // longer than the target duration
 	gapFiller           // stands for a discontinuity this rendition did not have
+	gapSilence          // the media clock ran on without media
 )
 
 func (g gapReason) String() string {
-	return [...]string{"none", "lost", "untold", "encoder", "no_init", "too_long", "filler"}[g]
+	return [...]string{"none", "lost", "untold", "encoder", "no_init", "too_long", "filler", "silence"}[g]
 }
 
 type intake struct {

@@ -33,6 +33,15 @@ func (c *channel) lost(r *rendition, s *step, now time.Time) bool {
 	if s.fresh || len(r.log) == 0 || r.newGo {
 		return false
 	}
+	if s.why == gapUntold {
+		// Nobody said how long it lasted: the next segment's time will.
+		r.owed += s.dur
+		return false
+	}
+	if r.owed > 0 {
+		c.listLost(r, s.path, r.owed, now)
+		r.owed = 0
+	}
 	n, ok := r.gap(s.dur, now)
 	if !ok { // too much to list: the next segment begins a new timeline
 		r.unproven, r.timed = true, false
@@ -91,70 +100,65 @@ func (c *channel) media(r *rendition, s *step, now time.Time) bool {
 	return true
 }
 
-// material is what is known of a segment's media when it is published.
-type material struct {
-	start  time.Duration
-	timed  bool
-	solo   bool
-	tracks []cmaf.Track
-	rate   float64
-}
-
-// An encoder's date is taken for true within these bounds: dates never go back, so that one
-// from a clock far ahead would stay.
-var earliest = time.Unix(0, 0)
-
-const latest = time.Hour
-
-// place puts the segment on a timeline: the present one where it continues it, else the next.
+// place puts the segment on a timeline: the present one where it continues it, with gaps for
+// what was lost between, else the next.
 func (c *channel) place(r *rendition, s *step, m *material, now time.Time) {
-	fresh := !r.follows(s, m)
-	if fresh {
-		slack := 2 * time.Duration(c.published.target) * time.Second
-		guess := s.pdt
-		if guess.Before(earliest) || guess.After(now.Add(latest)) {
-			guess = s.up.done.Add(-s.dur)
-		}
-		if r.placed && (guess.Before(r.date) || r.continues(s, m)) {
-			guess = r.date // dates never go back
-		}
-		at := timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess}
-		number, date := c.lines.next(at, !r.placed, s.up.format == formatTS, slack)
-		if r.placed && date.Before(r.date) {
-			date = r.date
-		}
-		if r.placed && !r.newGo {
-			c.discontinuity(r, number, date, now)
-		}
-		r.timeline, r.date, r.placed = number, date, true
-		r.bw.cut()
+	how, lost := r.judge(s, m)
+	if how == followsLoss && !c.listLost(r, s.path, lost, now) {
+		how = followsNot
 	}
-	r.unproven, r.format = false, s.up.format
+	if how != followsNot && r.joins(&c.lines.latest, 0) {
+		how = followsNot
+	}
+	if how == followsNot {
+		c.moveOn(r, s, m, now)
+	}
+	r.unproven, r.owed, r.format = false, 0, s.up.format
 	r.expect, r.timed = m.start, m.timed
-	if fresh || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
+	if how == followsNot || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
 		r.tracks = m.tracks
 	}
 }
 
-// follows reports whether a decoder that has played what is there can go on with the segment.
-func (r *rendition) follows(s *step, m *material) bool {
-	switch {
-	case !r.placed || r.newGo:
-		return false
-	case r.format != s.up.format:
-		return false
-	case !sameTracks(r.tracks, m.tracks, r.unproven):
-		return false
-	case !r.unproven:
-		return true
+// moveOn puts the segment on a timeline it begins or joins.
+func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
+	slack := 2 * r.targetDuration()
+	guess := s.pdt
+	if !plausible(guess, now) {
+		guess = s.up.done.Add(-s.dur)
 	}
-	return r.continues(s, m)
+	if r.placed && (guess.Before(r.date) || r.continues(s, m)) {
+		guess = r.date // dates never go back
+	}
+	at := timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess}
+	number, date := c.lines.next(at, !r.placed, s.up.format == formatTS, slack)
+	if r.placed && date.Before(r.date) {
+		date = r.date
+	}
+	if r.placed && !r.newGo {
+		c.discontinuity(r, number, date, now)
+	}
+	r.timeline, r.date, r.placed = number, date, true
+	r.bw.cut()
 }
 
-// continues reports whether the segment's media times prove that it follows what is there.
-func (r *rendition) continues(s *step, m *material) bool {
-	return r.timed && m.timed && r.format == s.up.format &&
-		apart(m.start, r.expect, r.format == formatTS).Abs() <= continuity
+// listLost lists time that was lost though no playlist told of it. It reports false where that
+// is too much to list.
+func (c *channel) listLost(r *rendition, before string, lost time.Duration, now time.Time) bool {
+	n, ok := r.gap(lost, now)
+	if !ok {
+		r.date = r.date.Add(lost)
+		c.log.Warn("media are missing, and too many for gaps to stand in for them: a discontinuity follows",
+			"rendition", r.name, "before", before, "duration", lost)
+		return false
+	}
+	why := gapSilence
+	if r.owed > 0 {
+		why = gapUntold
+	}
+	c.o.metrics.gaps.WithLabelValues(c.name, why.String()).Add(float64(n))
+	c.log.Warn("media are missing and published as gaps", "rendition", r.name, "before", before, "why", why.String(), "duration", lost)
+	return true
 }
 
 // discontinuity moves the rendition to the timeline of that number. The tag counts one; a

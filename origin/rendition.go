@@ -17,10 +17,6 @@ const (
 	maxFillers = 8    // discontinuities made up for
 )
 
-// continuity is how far, in media time, a segment may begin from where the one before it
-// ended and still be taken for its continuation.
-const continuity = 150 * time.Millisecond
-
 // A rendition is one append-only log of segments; the listed window and what is still kept
 // are views of it. What is not atomic, but for the names and the rule, is guarded by the channel's lock.
 type rendition struct {
@@ -50,6 +46,7 @@ type rendition struct {
 	timeline uint64
 	placed   bool          // on a timeline
 	unproven bool          // the next segment must show that it continues
+	owed     time.Duration // of segments that were never told of, as far as can be guessed
 	date     time.Time     // of the next segment
 	expect   time.Duration // media time of the next segment
 	timed    bool
@@ -112,6 +109,8 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	}
 	r.log = append(r.log, seg)
 }
+
+func (r *rendition) targetDuration() time.Duration { return time.Duration(r.rule.target) * time.Second }
 
 func extOf(name string) string {
 	for i := len(name) - 1; i >= 0; i-- {
