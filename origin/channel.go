@@ -24,6 +24,7 @@ type channel struct {
 	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
 	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
 
+	vault     *vault     // nil: memory only
 	mu        sync.Mutex // guards what follows
 	store     store
 	byPath    map[string]*rendition
@@ -38,6 +39,8 @@ type channel struct {
 	lastPush  time.Time
 	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
+	sealed    bool   // nothing is published any more: the process ends
+	gone      uint64 // files of the log up to this one were removed for want of room
 }
 
 func (o *Origin) newChannel(name string, now time.Time) *channel {
@@ -145,6 +148,7 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 	}
 	if len(x.paths) > 0 {
 		c.expected = x
+		c.keepChannel()
 	}
 	c.remember(path, text)
 	c.lastPush = now
@@ -185,16 +189,22 @@ func (c *channel) learn(p *pushed) {
 	if target == 0 {
 		target = p.target
 	}
-	td := time.Duration(target) * time.Second
+	c.fix(target, secondsSince2025(c.since))
+	c.keepChannel()
+	c.log.Info("channel publishes", "target_duration", time.Duration(target)*time.Second, "learned", d.TargetDuration == 0, "epoch", c.epoch)
+}
+
+// fix makes the rule of a publishing whose target duration, in seconds, and first number are known.
+func (c *channel) fix(target int, first uint64) {
+	d := c.config
 	hold := d.HoldFor
 	if hold == 0 {
-		hold = td * 3 / 2
+		hold = time.Duration(target) * time.Second * 3 / 2
 	}
 	c.published = &rule{
-		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: secondsSince2025(c.since),
-		window: d.Window, retention: d.Retention,
+		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: first,
+		window: d.Window, retention: d.Retention, dvr: d.DVR,
 	}
-	c.log.Info("channel publishes", "target_duration", td, "learned", d.TargetDuration == 0, "epoch", c.epoch)
 }
 
 func (c *channel) addRendition(path string) *rendition {
@@ -204,10 +214,13 @@ func (c *channel) addRendition(path string) *rendition {
 		name = marked(name, path)
 	}
 	r := newRendition(name, path, c.published, c.o.metrics)
+	r.order = len(c.order)
+	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
 	c.byPath[path] = r
 	c.order = append(c.order, r)
 	names[name] = r
 	c.byName.Store(&names)
+	c.keep(r, 0, time.Now())
 	return r
 }
 
@@ -229,6 +242,9 @@ func (c *channel) settle(now time.Time) {
 	}
 	for _, r := range c.order {
 		sooner(r.in.due())
+		if len(r.held) > 0 {
+			sooner(now.Add(tickEvery))
+		}
 	}
 	if c.multi.Load() == nil {
 		sooner(c.multiAt)

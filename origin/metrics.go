@@ -19,6 +19,11 @@ type metrics struct {
 	delay           prometheus.Histogram
 	renderings      prometheus.Counter
 	channels        prometheus.Gauge
+	storeQueue      prometheus.Gauge
+	storeDelay      prometheus.Histogram
+	storeLost       prometheus.Counter
+	storeRemoved    *prometheus.CounterVec
+	storeReads      *prometheus.CounterVec
 	answers         [answerKinds][len(codeClasses)]prometheus.Counter
 }
 
@@ -40,11 +45,11 @@ func (k answerKind) String() string {
 
 var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
-func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
+func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_origin_bytes", Help: "Memory that uploads and media hold, in bytes.",
-	}, func() float64 { return float64(bytes()) })
+	}, func() float64 { return float64(o.opts.Slab.InUse()) })
 	m := &metrics{
 		segments: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_segments_total", Help: "Segments published, gaps not counted.",
@@ -81,6 +86,7 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 			Name: "weir_origin_channels", Help: "Channels that exist.",
 		}),
 	}
+	m.store(f, o)
 	answers := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_origin_answers_total", Help: "Answers to edges, CDNs and viewers, by kind of object and class of status code.",
 	}, []string{"kind", "code_class"})
@@ -90,6 +96,46 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		}
 	}
 	return m
+}
+
+// store makes the metrics of the Store.
+func (m *metrics) store(f promauto.Factory, o *Origin) {
+	m.storeQueue = f.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_store_queue_bytes", Help: "Published media that wait to be on disk, in bytes.",
+	})
+	m.storeDelay = f.NewHistogram(prometheus.HistogramOpts{
+		Name: "weir_store_delay_seconds", Help: "From a segment's place in the playlist to its being durable.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	})
+	m.storeLost = f.NewCounter(prometheus.CounterOpts{
+		Name: "weir_store_lost_total", Help: "Segments that the disk did not take in time: they are lost to DVR and restarts.",
+	})
+	m.storeRemoved = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_removed_bytes_total", Help: "Bytes taken away by retention, by why: time, channel (dvr_max), total (max), free (keep_free).",
+	}, []string{"why"})
+	m.storeReads = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, error.",
+	}, []string{"result"})
+	if o.depot == nil && o.opts.Store == nil {
+		return
+	}
+	for s := StoreOK; s < storeStates; s++ {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "weir_store_state", Help: "1 for the state the disk is in: ok, slow, full, failing.",
+			ConstLabels: prometheus.Labels{"state": s.String()},
+		}, func() float64 {
+			if o.StoreStatus().State == s {
+				return 1
+			}
+			return 0
+		})
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_store_bytes", Help: "Bytes on disk.",
+	}, func() float64 { return float64(o.StoreStatus().Bytes) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_store_free_bytes", Help: "Bytes that the file system of store.dir has left; -1: unknown.",
+	}, func() float64 { return float64(o.StoreStatus().Free) })
 }
 
 func (m *metrics) answered(k answerKind, status int) {

@@ -46,6 +46,7 @@ type Options struct {
 
 	MaxChannels int                   // channels that may exist at once; more are refused with 503. 0: 1000
 	MaxUpload   int64                 // bytes of one pushed file; more is 413. 0: 64 MiB
+	Store       *Store                // nil: memory only
 	Memory      int64                 // bytes that all uploads and media held may cost together. 0: 1 GiB
 	Slab        *spool.Slab           // memory of uploads; whatever it is used for counts against Memory. nil: an own one
 	Log         *slog.Logger          // nil: discard
@@ -63,6 +64,10 @@ type Channel struct {
 	// Retention is how long media stay fetchable after they left the playlist; never
 	// less than HLSbis 6.2.2 asks for. 0: 60 s.
 	Retention time.Duration
+	// DVR is how far back viewers can go beyond the window; it needs a Store. 0: not at all.
+	DVR time.Duration
+	// DVRMax is how many bytes of the Store the channel may have. 0: what Store.Max allows.
+	DVRMax int64
 	// HoldFor is how long a segment that is listed but not there may delay those after
 	// it before it becomes a gap. 0: 1.5 target durations.
 	HoldFor time.Duration
@@ -86,6 +91,10 @@ type Origin struct {
 	lastName atomic.Int64 // epoch handed out last
 
 	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
+	depot    *depot                              // nil: memory only
+	bodies   *bodies                             // read from the depot
+	keepers  keepers
+	lost     map[string]bool // channels whose log cannot be opened; never changed after New
 	mu       sync.Mutex
 }
 
@@ -123,7 +132,18 @@ func New(opts Options) (*Origin, error) {
 		return nil, fmt.Errorf("channel defaults: %w", err)
 	}
 	o.channels.Store(&map[string]*channel{})
-	o.metrics = newMetrics(opts.Registerer, opts.Slab.InUse)
+	o.metrics = newMetrics(opts.Registerer, o)
+	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
+	o.lost = map[string]bool{}
+	if opts.Store != nil {
+		var err error
+		if o.depot, err = openDepot(*opts.Store); err != nil {
+			return nil, err
+		}
+		if err := o.recoverAll(); err != nil {
+			return nil, errors.Join(err, o.Close())
+		}
+	}
 	return o, nil
 }
 
@@ -131,8 +151,8 @@ func (c Channel) check() error {
 	switch {
 	case c.TargetDuration < 0 || c.TargetDuration > maxTarget*time.Second:
 		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
-	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0:
-		return errors.New("Window, Retention and HoldFor must not be negative")
+	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0:
+		return errors.New("Window, Retention, HoldFor, DVR and DVRMax must not be negative")
 	}
 	return nil
 }
@@ -152,8 +172,14 @@ func (o *Origin) channelConfig(name string) Channel {
 const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
-// any more. It blocks until ctx is done. An Origin without Run serves, but forgets nothing.
+// any more; and it writes to the Store. It blocks until ctx is done, and then for as long as
+// the disk takes for what is under way, 5 s at most. An Origin without Run serves, but
+// forgets nothing and, with a Store, publishes hardly anything: numbers are reserved there.
 func (o *Origin) Run(ctx context.Context) error {
+	if o.depot != nil {
+		o.keepers.begin(o)
+		defer o.keepers.end(o)
+	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
@@ -175,6 +201,10 @@ func (o *Origin) tick(now time.Time) {
 		if c.tick(now, short) {
 			o.remove(c)
 		}
+	}
+	if o.depot != nil && now.Sub(o.keepers.looked) >= retainEvery {
+		o.keepers.looked = now
+		o.retain(now)
 	}
 }
 
@@ -205,6 +235,11 @@ func (o *Origin) add(name string) (c *channel, begins bool, err error) {
 		return nil, false, err
 	}
 	c = o.newChannel(name, time.Now())
+	if o.depot != nil && !o.lost[name] {
+		c.vault = c.newVault(nil)
+		o.keepers.add(c)
+		c.keepChannel()
+	}
 	o.set(func(m map[string]*channel) { m[name] = c })
 	return c, true, nil
 }
@@ -225,6 +260,7 @@ func (o *Origin) remove(c *channel) {
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.keepers.drop(o, c)
 	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)
 }
@@ -251,6 +287,17 @@ func (o *Origin) epoch(now time.Time) string {
 	}
 }
 
+// epochUsed notes an epoch of an earlier life.
+func (o *Origin) epochUsed(epoch string) {
+	n, err := strconv.ParseInt(epoch, 36, 64)
+	for err == nil {
+		last := o.lastName.Load()
+		if n <= last || o.lastName.CompareAndSwap(last, n) {
+			return
+		}
+	}
+}
+
 // secondsSince2025 is where the numbers of a publishing begin that starts now. As long as
 // segments and timelines last a second on average, an origin that lost its memory goes on
 // above all numbers it gave before.
@@ -261,7 +308,12 @@ func secondsSince2025(now time.Time) uint64 {
 // Close lets go of all media. Nothing may be pushed or served afterwards.
 func (o *Origin) Close() error {
 	for _, c := range *o.channels.Load() {
-		o.remove(c)
+		c.close()
+	}
+	o.channels.Store(&map[string]*channel{})
+	o.bodies.close()
+	if o.depot != nil {
+		return o.depot.close()
 	}
 	return nil
 }
