@@ -67,7 +67,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) bool {
 		return c.lost(r, s, now)
 	}
 	u := s.up
-	m := material{start: u.start, timed: u.timed, solo: u.independent, tracks: u.tracks}
+	m := material{tracks: u.tracks}
 	var init *initSegment
 	if s.mapPath != "" {
 		if s.init.format != formatInit || u.format != formatFMP4 {
@@ -75,13 +75,14 @@ func (c *channel) media(r *rendition, s *step, now time.Time) bool {
 		}
 		r.mapPath = s.mapPath
 		m.tracks = s.init.tracks
-		m.start, m.timed, m.solo, m.rate = timing(u.buf, s.init.probe.init)
+		u.complete(s.init.probe.init)
 		init = r.initFor(s.init, c.hold)
 	} else if u.format == formatFMP4 || u.format == formatInit {
 		c.log.Warn("fragmented MP4 is listed without EXT-X-MAP: it cannot be played", "rendition", r.name, "file", s.path)
 		s.why, s.up = gapNoInit, nil
 		return c.lost(r, s, now)
 	}
+	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
 	c.running(now)
 	c.place(r, s, &m, now)
 	for _, t := range m.tracks {

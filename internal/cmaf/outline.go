@@ -29,8 +29,7 @@ type Segment struct {
 	Start time.Duration // media time of the first sample of the leading track
 	Timed bool          // Start is known
 	// End is where the last sample ends, Start where that is not known: sound alone in a
-	// transport stream; fragments that are
-	// cut short, or in more chunks than are looked at.
+	// transport stream, fragments that are cut short or more than are looked at.
 	End time.Duration
 	// Independent says that a decoder can start with the first sample.
 	Independent bool
