@@ -60,11 +60,7 @@ func (c *channel) lost(r *rendition, s *step, now time.Time) bool {
 func (c *channel) media(r *rendition, s *step, now time.Time) bool {
 	r.unproven = r.unproven || s.fresh || s.disc
 	if seconds(s.dur) > c.published.target {
-		c.o.metrics.tooLong.WithLabelValues(c.name).Inc()
-		c.log.Warn("segment is longer than target_duration and published as a gap: raise channels.*.target_duration or shorten the encoder's segments",
-			"rendition", r.name, "file", s.path, "duration", s.dur, "target_duration", time.Duration(c.published.target)*time.Second)
-		s.why, s.up = gapLong, nil
-		return c.lost(r, s, now)
+		return c.tooLong(r, s, now)
 	}
 	u := s.up
 	m := material{tracks: u.tracks}
