@@ -88,11 +88,11 @@ func (c *channel) stored(u *upload) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.store.end(u.path)
+	u.holders = 1
 	if c.closed {
-		u.buf.Close()
+		c.drop(u)
 		return resultStale
 	}
-	u.holders = 1
 	old, ok := c.store.put(u)
 	if !ok {
 		c.drop(u)

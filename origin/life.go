@@ -170,6 +170,9 @@ func (c *channel) over(now time.Time, short bool) bool {
 func (c *channel) drop(u *upload) {
 	if u.holders--; u.holders == 0 {
 		u.buf.Close()
+		for _, p := range u.pieces {
+			c.drop(p)
+		}
 	}
 }
 

@@ -61,8 +61,8 @@ func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 			Name: "weir_origin_discontinuities_total", Help: "EXT-X-DISCONTINUITY published.",
 		}, []string{"channel"}),
 		tooLong: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "weir_origin_segments_too_long_total", Help: "Segments longer than the target duration, published as gaps.",
-		}, []string{"channel"}),
+			Name: "weir_origin_segments_too_long_total", Help: "Segments longer than the target duration, by what became of them: split at key frames, or a gap.",
+		}, []string{"channel", "became"}),
 		lastPublish: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_last_publish_timestamp_seconds", Help: "When the channel last published a segment, as Unix time.",
 		}, []string{"channel"}),
@@ -149,7 +149,7 @@ func (m *metrics) forget(channel string) {
 	m.segments.Delete(is)
 	m.gaps.DeletePartialMatch(is)
 	m.discontinuities.Delete(is)
-	m.tooLong.Delete(is)
+	m.tooLong.DeletePartialMatch(is)
 	m.lastPublish.Delete(is)
 	m.renditions.Delete(is)
 }

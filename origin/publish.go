@@ -15,6 +15,9 @@ func (c *channel) apply(r *rendition, steps []step, now time.Time) {
 	r.held = append(r.held, steps...)
 	changed := false
 	for len(r.held) > 0 && !c.sealed {
+		if s := &r.held[0]; s.up != nil && seconds(s.dur) > c.published.target {
+			c.tooLong(r)
+		}
 		s := r.held[0]
 		does, ok := c.step(r, &s, now)
 		if !ok {
@@ -101,31 +104,21 @@ func (c *channel) lost(r *rendition, s *step, now time.Time) (changed, ok bool) 
 // media publishes a segment.
 func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool) {
 	r.unproven = r.unproven || s.fresh || s.disc
-	if seconds(s.dur) > c.published.target {
-		if !c.mayUse(r, r.pieces(s.dur, 1)+r.pieces(r.owed, 0)+int(r.fill), now) {
-			return false, false
-		}
-		c.o.metrics.tooLong.WithLabelValues(c.name).Inc()
-		c.log.Warn("segment is longer than target_duration and published as a gap: raise channels.*.target_duration or shorten the encoder's segments",
-			"rendition", r.name, "file", s.path, "duration", s.dur, "target_duration", r.targetDuration())
-		gap := *s
-		gap.why, gap.up = gapLong, nil
-		return c.lost(r, &gap, now)
-	}
 	u := s.up
-	m := material{start: u.start, timed: u.timed, solo: u.independent, tracks: u.tracks}
+	m := material{tracks: u.tracks}
 	if s.mapPath != "" {
 		if s.init.format != formatInit || u.format != formatFMP4 {
 			c.log.Warn("what is listed with an init segment is no fragmented MP4", "rendition", r.name, "file", s.path, "init", s.mapPath)
 		}
 		m.tracks = s.init.tracks
-		m.start, m.timed, m.solo, m.rate = timing(u.buf, s.init.probe.init)
+		u.complete(s.init.probe.init)
 	} else if u.format == formatFMP4 || u.format == formatInit {
 		c.log.Warn("fragmented MP4 is listed without EXT-X-MAP: it cannot be played", "rendition", r.name, "file", s.path)
 		gap := *s
 		gap.why, gap.up = gapNoInit, nil
 		return c.lost(r, &gap, now)
 	}
+	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
 	how, missed := r.judge(s, &m)
 	if how != followsNot && r.joins(&c.lines.latest, missed) {
 		how = followsNot

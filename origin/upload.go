@@ -24,7 +24,9 @@ type upload struct {
 	begun time.Time // when its first byte was to come
 	done  time.Time // when its last byte was there
 	probe
-	holders int // of buf, guarded by the channel's mu
+	cuts    []cut     // where it is divided, if it is too long
+	pieces  []*upload // what it is divided into
+	holders int       // of buf, guarded by the channel's mu
 }
 
 var (
@@ -85,6 +87,7 @@ func (o *Origin) receive(c *channel, t target, req *web.Request) (*upload, error
 	}
 	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), begun: begun, done: time.Now(), probe: look(buf)}
 	taker.hash.Sum(u.sum[:0])
+	c.foresee(u)
 	return u, nil
 }
 

@@ -3,7 +3,6 @@ package origin
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 
 	"weir/internal/seglog"
 	"weir/internal/spool"
-	"weir/internal/web"
 )
 
 // A deposit is a published segment on its way to the disk.
@@ -305,7 +303,7 @@ func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int
 		if d.buf == nil || !d.entry.Body.IsZero() {
 			continue
 		}
-		ref, err := l.Body(d.entry.Stream, d.entry.Number, d.buf.Size(), views(d.buf))
+		ref, err := l.Body(d.entry.Stream, d.entry.Number, d.buf.Size(), func(yield func([]byte) bool) { views(d.buf, yield) })
 		if errors.Is(err, seglog.ErrNotAnnounced) { // after too many failures: its depth is lost
 			v.m.storeLost.Inc()
 			continue
@@ -328,17 +326,4 @@ func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int
 		written += ds[i].size()
 	}
 	return written, nil
-}
-
-// views are the bytes of a complete payload.
-func views(b web.Body) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for off := int64(0); ; {
-			p, _ := b.View(off)
-			if len(p) == 0 || !yield(p) {
-				return
-			}
-			off += int64(len(p))
-		}
-	}
 }
