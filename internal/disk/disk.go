@@ -46,7 +46,7 @@ type FS interface {
 	Free(dir string) (int64, error)
 	// Lock takes the advisory lock of a file, which it makes if it is missing, or
 	// returns ErrLocked. The lock ends with unlock, or with the process, however
-	// that dies. The file stays.
+	// that dies (on systems without flock a stale file is to be removed by hand).
 	Lock(name string) (unlock func() error, err error)
 }
 
