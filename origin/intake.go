@@ -47,14 +47,14 @@ type step struct {
 type gapReason uint8
 
 const (
-	gapNone   gapReason = iota
-	gapLost             // listed, never wholly there in time
-	gapUntold           // no playlist that told of it arrived
-	gapSaid             // the encoder said so itself
-	gapNoInit           // its init segment never came
-	gapLong             // longer than the target duration
-	gapFiller           // stands for a discontinuity this rendition did not have
-	gapSilence          // the media clock ran on without media
+	gapNone    gapReason = iota
+	gapLost              // listed, never wholly there in time
+	gapUntold            // no playlist that told of it arrived
+	gapSaid              // the encoder said so itself
+	gapNoInit            // its init segment never came
+	gapLong              // longer than the target duration
+	gapFiller            // stands for a discontinuity this rendition did not have
+	gapSilence           // the media clock ran on without media
 )
 
 func (g gapReason) String() string {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/internal/cmaf"
 	"weir/internal/web"
 	"weir/playlist"
 )
@@ -29,8 +30,9 @@ type segment struct {
 	name     string
 	dur      time.Duration
 	date     time.Time
-	init     *initSegment // nil: needs none
-	up       *upload      // nil: a gap
+	init     *initSegment  // nil: needs none
+	up       *upload       // nil: a gap
+	key      cmaf.KeyFrame // its picture in the I-frame playlist; Length 0: none
 	base     *web.Header
 	listed   time.Time // when viewers were first told of it
 }
@@ -48,6 +50,7 @@ type snapshot struct {
 	gone    bool // dropped: its playlist is 410
 	changed chan struct{}
 	text    func() *rendered
+	frames  func() *rendered // the I-frame playlist
 }
 
 // rendered is a playlist as it is sent.
