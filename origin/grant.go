@@ -8,9 +8,9 @@ import "time"
 // successor can tell from the clock how many at most.
 
 const (
-	// patience is how old a reservation is before numbers beyond it may be used. A
+	// grantWait is how old a reservation is before numbers beyond it may be used. A
 	// successor that finds a younger one knows that there are none.
-	patience = 5 * time.Second
+	grantWait = 5 * time.Second
 	// firstPace holds before anything is reserved: a channel of which nothing is on disk
 	// begins at the seconds since 2025, and so does its successor, later.
 	firstPace  = time.Second
@@ -39,11 +39,11 @@ func (g grant) ceiling(now time.Time) uint64 {
 // average, and which needs so many numbers at once.
 func nextGrant(next uint64, need int, each time.Duration, now time.Time) grant {
 	each = max(each, 100*time.Millisecond)
-	ahead := int(patience/each) + 2
+	ahead := int(grantWait/each) + 2
 	return grant{
 		until: next + uint64(need+min(ahead, maxReserve)),
 		at:    now,
-		wait:  patience,
+		wait:  grantWait,
 		pace:  each / 2, // an encoder at twice its speed is none of a live stream
 	}
 }

@@ -33,25 +33,27 @@ type (
 	}
 
 	renditionState struct {
-		Order   int           `json:"order"`
-		Path    string        `json:"path"`
-		Name    string        `json:"name"`
-		Until   uint64        `json:"until"` // the grant: numbers below are reserved
-		At      time.Time     `json:"at"`
-		Wait    time.Duration `json:"wait"`
-		Pace    time.Duration `json:"pace"`
-		Clean   bool          `json:"clean,omitempty"` // no number was used beyond the last entry
-		Tracks  []cmaf.Track  `json:"tracks,omitempty"`
-		Map     string        `json:"map,omitempty"`
-		Rate    float64       `json:"rate,omitempty"`
-		Solo    bool          `json:"solo"`
-		Peak    int64         `json:"peak"`
-		Bytes   int64         `json:"bytes"`
-		Time    time.Duration `json:"time"`
-		Gaps    uint64        `json:"gaps,omitempty"`
-		Longest time.Duration `json:"longest,omitempty"`
-		Gone    bool          `json:"gone,omitempty"`
-		Ended   bool          `json:"ended,omitempty"`
+		Order  int           `json:"order"`
+		Path   string        `json:"path"`
+		Name   string        `json:"name"`
+		Until  uint64        `json:"until"` // the grant: numbers below are reserved
+		At     time.Time     `json:"at"`
+		Wait   time.Duration `json:"wait"`
+		Pace   time.Duration `json:"pace"`
+		Clean  bool          `json:"clean,omitempty"` // no number was used beyond the last entry
+		Tracks []cmaf.Track  `json:"tracks,omitempty"`
+		Map    string        `json:"map,omitempty"`
+		Rate   float64       `json:"rate,omitempty"`
+		Solo   bool          `json:"solo"`
+		// Bits a second, as the multivariant playlist states them.
+		Peak         int64         `json:"peak"`
+		Average      int64         `json:"average"`
+		FramePeak    int64         `json:"frame_peak,omitempty"`
+		FrameAverage int64         `json:"frame_average,omitempty"`
+		Gaps         uint64        `json:"gaps,omitempty"`
+		Longest      time.Duration `json:"longest,omitempty"`
+		Gone         bool          `json:"gone,omitempty"`
+		Ended        bool          `json:"ended,omitempty"`
 	}
 
 	entryMeta struct {
@@ -114,7 +116,8 @@ func (c *channel) keep(r *rendition, need int, now time.Time) {
 func (c *channel) stateOf(r *rendition, g grant, clean bool) stateOf {
 	s := renditionState{
 		Order: r.order, Path: r.path, Name: r.name, Until: g.until, At: g.at, Wait: g.wait, Pace: g.pace, Clean: clean,
-		Tracks: r.tracks, Map: r.mapPath, Rate: r.rate, Solo: r.solo, Peak: r.bw.peak, Bytes: r.bw.bytes, Time: r.bw.time,
+		Tracks: r.tracks, Map: r.mapPath, Rate: r.rate, Solo: r.solo, Peak: r.bw.peakSaid.rate, Average: r.bw.averageSaid.rate,
+		FramePeak: r.frameRates.peakSaid.rate, FrameAverage: r.frameRates.averageSaid.rate,
 		Gaps: r.gapCount, Longest: r.longest, Gone: r.gone, Ended: r.ended,
 	}
 	return stateOf{key: renditionKey + r.name, value: encode(s), grant: g, r: r}

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"slices"
 	"time"
 
 	"weir/internal/cmaf"
@@ -141,8 +142,10 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	r.rate = max(r.rate, m.rate)
 	r.solo = r.solo && m.solo
 	c.hold(u)
-	r.appendSegment(&segment{dur: s.dur, init: init, up: u, start: m.start, timed: m.timed}, now)
-	r.bw.add(u.buf.Size(), s.dur)
+	key := keyOf(u)
+	u.keys = slices.Clone(u.keys[:min(1, len(u.keys))]) // nobody asks for the others any more
+	r.appendSegment(&segment{dur: s.dur, init: init, up: u, key: key, start: m.start, timed: m.timed}, now)
+	r.measure(u.buf.Size(), key.Length, s.dur, now)
 	c.o.metrics.segments.WithLabelValues(c.name).Inc()
 	c.o.metrics.lastPublish.WithLabelValues(c.name).Set(float64(now.UnixMilli()) / 1000)
 	c.o.metrics.delay.Observe(now.Sub(u.done).Seconds())

@@ -162,7 +162,8 @@ func (c *channel) recoverInits(blobs map[string][]byte) map[string]*initSegment 
 // that the playlist lists into memory, checked, all others on the shelf.
 func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*seglog.Entry, inits map[string]*initSegment, now time.Time) {
 	r.tracks, r.mapPath, r.rate, r.solo, r.gapCount = s.Tracks, s.Map, s.Rate, s.Solo, s.Gaps
-	r.bw.peak, r.bw.bytes, r.bw.time = s.Peak, s.Bytes, s.Time
+	r.bw.restore(s.Peak, s.Average, now)
+	r.frameRates.restore(s.FramePeak, s.FrameAverage, now)
 	r.longest, r.gone, r.ended = s.Longest, s.Gone, s.Ended
 	r.newGo = s.Gone || s.Ended
 	slices.SortStableFunc(entries, func(a, b *seglog.Entry) int { return cmp.Compare(a.Number, b.Number) })
@@ -192,6 +193,9 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 			continue
 		}
 		c.recoverBody(r, seg, e.Body, m)
+		if seg.up != nil {
+			r.measure(seg.up.buf.Size(), seg.key.Length, seg.dur, now)
+		}
 		r.log = append(r.log, seg)
 		if init != nil {
 			r.useInit(init, c.hold)
@@ -256,6 +260,10 @@ func (c *channel) recoverBody(r *rendition, seg *segment, ref seglog.Ref, m entr
 		return
 	}
 	seg.up = &upload{buf: buf, cost: buf.Cost(), done: seg.listed, probe: look(buf), holders: 1}
+	if seg.init != nil {
+		seg.up.complete(seg.init.up.init)
+	}
+	seg.key = keyOf(seg.up)
 	seg.base = mediaHeader(contentType(m.Ext, hasVideo(r.tracks)), seg.name)
 }
 

@@ -55,17 +55,18 @@ type rendition struct {
 	gapCount uint64
 
 	// Where the timeline stands.
-	timeline uint64
-	placed   bool          // on a timeline
-	unproven bool          // the next segment must show that it continues
-	owed     time.Duration // of segments that were never told of, as far as can be guessed
-	date     time.Time     // of the next segment
-	expect   time.Duration // media time of the next segment
-	timed    bool
-	format   format
-	tracks   []cmaf.Track
-	rate     float64
-	bw       bandwidth
+	timeline   uint64
+	placed     bool          // on a timeline
+	unproven   bool          // the next segment must show that it continues
+	owed       time.Duration // of segments that were never told of, as far as can be guessed
+	date       time.Time     // of the next segment
+	expect     time.Duration // media time of the next segment
+	timed      bool
+	format     format
+	tracks     []cmaf.Track
+	rate       float64
+	bw         bandwidth
+	frameRates bandwidth // of the I-frame playlist
 }
 
 // kept is a segment that left the playlist and can still be fetched.
@@ -93,6 +94,7 @@ func newRendition(name, path string, r *rule, m *metrics) *rendition {
 	x := &rendition{name: name, path: path, in: newIntake(), rule: r, metrics: m, next: r.first, solo: true, shelf: newArchive()}
 	x.in.hold = r.hold
 	x.bw.target = time.Duration(r.target) * time.Second
+	x.frameRates.target = x.bw.target
 	x.replace(&snapshot{target: r.target, next: x.next, text: func() *rendered { return nil }})
 	return x
 }
@@ -322,6 +324,7 @@ func (r *rendition) show() {
 		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
 	}
 	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)
+	s.frames = render(func(dst []byte) []byte { return s.iframes().Append(dst) }, r.metrics)
 	r.replace(s)
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/internal/cmaf"
 	"weir/internal/seglog"
 	"weir/internal/web"
 	"weir/playlist"
@@ -33,8 +34,9 @@ type segment struct {
 	name     string
 	dur      time.Duration
 	date     time.Time
-	init     *initSegment // nil: needs none
-	up       *upload      // nil: a gap
+	init     *initSegment  // nil: needs none
+	up       *upload       // nil: a gap
+	key      cmaf.KeyFrame // its picture in the I-frame playlist; Length 0: none
 	base     *web.Header
 	listed   time.Time     // when viewers were first told of it
 	start    time.Duration // media time of its first sample
@@ -57,6 +59,7 @@ type snapshot struct {
 	gone    bool // dropped: its playlist is 410
 	changed chan struct{}
 	text    func() *rendered
+	frames  func() *rendered // the I-frame playlist
 }
 
 // rendered is a playlist as it is sent.

@@ -46,7 +46,13 @@ func read(t testing.TB, dir, name string) string {
 // pictures there were.
 func decodes(t testing.TB, what string, file []byte) int {
 	t.Helper()
-	cmd := exec.Command("ffmpeg", "-v", "error", "-xerror", "-i", "pipe:0", "-f", "null", "-", "-progress", "pipe:1")
+	return decodesOnly(t, what, file)
+}
+
+func decodesOnly(t testing.TB, what string, file []byte, args ...string) int {
+	t.Helper()
+	args = append([]string{"-v", "error", "-xerror", "-i", "pipe:0"}, args...)
+	cmd := exec.Command("ffmpeg", append(args, "-f", "null", "-", "-progress", "pipe:1")...)
 	cmd.Stdin = bytes.NewReader(file)
 	var out, fault bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &fault

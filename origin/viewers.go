@@ -14,8 +14,8 @@ import (
 	"weir/playlist"
 )
 
-// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and the
-// media they name. Who may ask is [Access]'s business.
+// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and
+// iframes.m3u8 beside it, and the media they name. Who may ask is [Access]'s business.
 func (o *Origin) Viewers() web.Handler { return web.HandlerFunc(o.view) }
 
 const (
@@ -66,6 +66,8 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		}
 		resp, err := r.viewPlaylist(ctx, req, directives)
 		return playlistAnswer, resp, err
+	case file == iframesName:
+		return playlistAnswer, r.viewIFrames(req), nil
 	case strings.HasPrefix(file, initPrefix):
 		return initAnswer, r.viewInit(req, file), nil
 	}
