@@ -16,8 +16,7 @@ import (
 // ParseMedia parses a media playlist of at most MaxBytes. Errors name the line; ErrTooLarge
 // and ErrDelta can be told by errors.Is.
 //
-// Not kept, since the model has no place for them: EXT-X-START, EXT-X-DATERANGE, and the
-// low-latency tags. Unknown tags and comments are ignored (HLSbis 6.3.1). URIs that are
+// Not kept, since the model has no place for them: EXT-X-START and the low-latency tags. Unknown tags and comments are ignored (HLSbis 6.3.1). URIs that are
 // none (spaces, quotes) are percent-escaped; dates are cut to milliseconds, durations
 // rounded to microseconds; a second EXT-X-DISCONTINUITY for one segment says nothing new.
 func ParseMedia(p []byte) (*Media, error) {
