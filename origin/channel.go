@@ -24,6 +24,10 @@ type channel struct {
 	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
 	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
 
+	// What the operator made of it. Both are changed under mu.
+	state     atomic.Uint32 // a [State]
+	withdrawn atomic.Bool   // its playlists were taken away
+
 	mu        sync.Mutex // guards what follows
 	store     store
 	byPath    map[string]*rendition
@@ -38,6 +42,7 @@ type channel struct {
 	lastPush  time.Time
 	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
+	stateAt   time.Time // since when state is what it is; zero: from the beginning
 }
 
 func (o *Origin) newChannel(name string, now time.Time) *channel {
@@ -47,6 +52,7 @@ func (o *Origin) newChannel(name string, now time.Time) *channel {
 		byPath: map[string]*rendition{}, texts: map[string][]byte{}, lastPush: now,
 	}
 	c.lines.first = secondsSince2025(now)
+	o.metrics.stateIs(name, StateLive)
 	c.byName.Store(&map[string]*rendition{})
 	return c
 }
@@ -85,7 +91,7 @@ func (c *channel) stored(u *upload) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.store.end(u.path)
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		u.buf.Close()
 		return resultStale
 	}
@@ -140,7 +146,7 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return nil
 	}
 	if len(x.paths) > 0 {
@@ -155,7 +161,7 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return nil
 	}
 	if c.published == nil {
@@ -221,6 +227,9 @@ func (c *channel) remember(path string, text []byte) {
 func (c *channel) settle(now time.Time) {
 	c.refreshMulti(now)
 	c.o.metrics.renditions.WithLabelValues(c.name).Set(float64(c.alive()))
+	if c.stopped() { // it stands for a reason: nobody is to be woken
+		c.o.metrics.lastPublish.DeleteLabelValues(c.name)
+	}
 	var due time.Time
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {

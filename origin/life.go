@@ -20,7 +20,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	c.listen(now)
 	c.sweep(now)
 	c.settle(now)
-	return c.over(now, short)
+	return c.departed(now, short)
 }
 
 // sweep lets go of files that nobody listed.

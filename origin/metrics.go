@@ -14,6 +14,7 @@ type metrics struct {
 	tooLong         *prometheus.CounterVec
 	lastPublish     *prometheus.GaugeVec
 	renditions      *prometheus.GaugeVec
+	states          *prometheus.GaugeVec
 	uploads         *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
 	delay           prometheus.Histogram
@@ -64,6 +65,9 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		renditions: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_renditions", Help: "Renditions that publish.",
 		}, []string{"channel"}),
+		states: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_channel_state", Help: "1 for what the operator made of the channel: live, ended, removed.",
+		}, []string{"channel", "state"}),
 		uploads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_uploads_total", Help: "Uploads by how they ended: stored, playlist, repeated, stale, ignored, cut, refused.",
 		}, []string{"result"}),
@@ -106,4 +110,10 @@ func (m *metrics) forget(channel string) {
 	m.tooLong.Delete(is)
 	m.lastPublish.Delete(is)
 	m.renditions.Delete(is)
+	m.states.DeletePartialMatch(is)
+}
+
+func (m *metrics) stateIs(channel string, s State) {
+	m.states.DeletePartialMatch(prometheus.Labels{"channel": channel})
+	m.states.WithLabelValues(channel, s.String()).Set(1)
 }

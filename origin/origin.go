@@ -85,7 +85,8 @@ type Origin struct {
 	refusals *throttle
 	lastName atomic.Int64 // epoch handed out last
 
-	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
+	channels atomic.Pointer[map[string]*channel]  // replaced under mu, never changed
+	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
 	mu       sync.Mutex
 }
 
@@ -123,6 +124,7 @@ func New(opts Options) (*Origin, error) {
 		return nil, fmt.Errorf("channel defaults: %w", err)
 	}
 	o.channels.Store(&map[string]*channel{})
+	o.closed.Store(&map[string]time.Time{})
 	o.metrics = newMetrics(opts.Registerer, opts.Slab.InUse)
 	return o, nil
 }
@@ -201,6 +203,9 @@ func (o *Origin) add(name string) (c *channel, begins bool, err error) {
 	if c := all[name]; c != nil {
 		return c, false, nil
 	}
+	if err := o.openTo(target{channel: name}); err != nil {
+		return nil, false, err
+	}
 	if err := o.room(name, len(all)); err != nil {
 		return nil, false, err
 	}
@@ -222,6 +227,9 @@ func (o *Origin) room(name string, n int) error {
 func (o *Origin) remove(c *channel) {
 	o.mu.Lock()
 	if o.channel(c.name) == c {
+		if c.State() == StateEnded {
+			o.keepClosed(c.name, c.stateAt)
+		}
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()

@@ -63,6 +63,7 @@ type rendition struct {
 type kept struct {
 	seg   *segment
 	until time.Time
+	least time.Time // the end of its Availability Duration: it is kept so long also where memory is short
 }
 
 // rule is how a channel publishes, once its target duration is known.
@@ -107,8 +108,8 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	r.date = r.date.Add(seg.dur)
 	r.expect += seg.dur
 	if r.newGo {
-		r.newGo, r.gone, r.ended = false, false, false
 		r.leave(len(r.log), now)
+		r.newGo, r.gone, r.ended = false, false, false
 	}
 	r.log = append(r.log, seg)
 }
@@ -198,7 +199,15 @@ func (r *rendition) slide(now time.Time) {
 // leaves, which is later than the text asks.
 func (r *rendition) leave(from int, now time.Time) {
 	for _, s := range r.log[r.from:from] {
-		r.leaving = append(r.leaving, kept{s, now.Add(max(r.rule.retention, r.longest+s.dur))})
+		available := r.longest + s.dur
+		k := kept{s, now.Add(max(r.rule.retention, available)), s.listed.Add(available)}
+		if r.ended || r.gone { // of what ended it counts from when it is removed
+			k.least = now.Add(available)
+		}
+		if r.ended {
+			k.until, k.least = k.until.Add(endedLife), k.least.Add(endedLife)
+		}
+		r.leaving = append(r.leaving, k)
 	}
 	r.from = max(r.from, from)
 }
@@ -210,7 +219,7 @@ func (r *rendition) release(now time.Time, short bool, drop func(*upload)) {
 	for _, k := range r.leaving {
 		until := k.until
 		if short {
-			until = k.seg.listed.Add(r.longest + k.seg.dur)
+			until = k.least
 		}
 		if now.Before(until) {
 			break
