@@ -42,6 +42,7 @@ type channel struct {
 	lastPush  time.Time
 	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
+	ranges    dateRanges
 	stateAt   time.Time // since when state is what it is; zero: from the beginning
 }
 
@@ -180,6 +181,7 @@ func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) 
 		c.remember(path, text)
 	}
 	c.apply(r, steps, now)
+	c.toldRanges(r, p, now)
 	c.settle(now)
 	return nil
 }
@@ -210,6 +212,7 @@ func (c *channel) addRendition(path string) *rendition {
 		name = marked(name, path)
 	}
 	r := newRendition(name, path, c.published, c.o.metrics)
+	r.ranges = c.ranges.list
 	c.byPath[path] = r
 	c.order = append(c.order, r)
 	names[name] = r

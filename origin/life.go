@@ -19,6 +19,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	c.bury(now)
 	c.listen(now)
 	c.sweep(now)
+	c.forgetRanges()
 	c.settle(now)
 	return c.departed(now, short)
 }

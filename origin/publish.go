@@ -84,6 +84,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) bool {
 	r.solo = r.solo && m.solo
 	c.hold(u)
 	r.appendSegment(&segment{dur: s.dur, init: init, up: u}, now)
+	r.datedAs(s.clock)
 	r.bw.add(u.buf.Size(), s.dur)
 	c.o.metrics.segments.WithLabelValues(c.name).Inc()
 	c.o.metrics.lastPublish.WithLabelValues(c.name).Set(float64(now.UnixMilli()) / 1000)

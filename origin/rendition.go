@@ -57,6 +57,10 @@ type rendition struct {
 	tracks   []cmaf.Track
 	rate     float64
 	bw       bandwidth
+
+	ranges []dateRange   // of the channel
+	skew   time.Duration // of our dates against the encoder's
+	skewed bool          // skew is known
 }
 
 // kept is a segment that left the playlist and can still be fetched.
@@ -262,6 +266,7 @@ func (r *rendition) show() {
 	s := &snapshot{
 		log: r.log[:len(r.log):len(r.log)], window: r.log[r.from:len(r.log):len(r.log)],
 		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
+		ranges: reach(r.ranges, r.log[r.from:]),
 	}
 	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)
 	r.replace(s)

@@ -2,11 +2,14 @@ package origin
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"weir/bench"
 	"weir/internal/web"
+	"weir/playlist"
 )
 
 // PL-14: ENDLIST appears when the operator ends the channel; the playlist then never changes.
@@ -129,4 +132,79 @@ func TestPL28ARemovedChannelServesWhatItListed(t *testing.T) {
 	}
 	f(false, 0)
 	f(true, endedLife)
+}
+
+// PL-29: a date range stays as long as any of its dates maps to a listed segment; what was
+// told of its ID never changes; and a playlist that has one has dates. A player that has
+// planned an ad break by it finds it at each reload.
+func TestPL29ADateRangeIsToldAsLongAsItIsSeen(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		e := r.clip(bench.EncoderOptions{Continuous: true})
+		r.run(e, 10)
+		now := time.Now().Truncate(time.Millisecond)
+		soon := playlist.DateRange{ID: "break-1", Class: "ads", Start: now.Add(20 * time.Second), Planned: new(10 * time.Second)}
+		if _, created, err := r.o.AddDateRange("c", soon); err != nil || !created {
+			t.Fatal(created, err)
+		}
+		told := map[string]string{} // by name and value
+		for i := range 50 {
+			if i == 15 { // it has begun, and its end is told
+				if all, created, err := r.o.AddDateRange("c", playlist.DateRange{ID: "break-1", Duration: new(9 * time.Second)}); err != nil || created || all.Class != "ads" {
+					t.Fatal(all, created, err)
+				}
+			}
+			if i == 16 {
+				for _, d := range []playlist.DateRange{{Duration: new(8 * time.Second)}, {Class: "other"}, {Start: now}} {
+					d.ID = "break-1"
+					if _, _, err := r.o.AddDateRange("c", d); !errors.Is(err, ErrRangeAltered) || web.StatusOf(err) != 409 {
+						t.Errorf("%+v: %v", d, err)
+					}
+				}
+			}
+			r.run(e, 1)
+			var first string
+			for _, name := range []string{"180p", "144p", "90p"} {
+				text := r.get("/live/c/" + name + "/index.m3u8").body
+				m := r.media(name)
+				if m.Segments[0].ProgramDateTime.IsZero() {
+					t.Fatal("a date range without dates:\n", text)
+				}
+				listed := len(m.DateRanges) == 1
+				if want := m.Segments[0].ProgramDateTime.Before(soon.Start.Add(9 * time.Second)); listed != want {
+					t.Fatalf("segment %d: told %v, want %v:\n%s", i, listed, want, text)
+				}
+				if !listed {
+					continue
+				}
+				d := m.DateRanges[0]
+				for name, value := range map[string]any{"CLASS": d.Class, "START": d.Start, "PLANNED": *d.Planned, "DURATION": d.Duration} {
+					if p, ok := value.(*time.Duration); ok {
+						if value = nil; p != nil {
+							value = *p
+						}
+					}
+					is, was := fmt.Sprint(value), told[name]
+					if was != "" && was != "<nil>" && is != was {
+						t.Fatalf("%s was %s and is %s", name, was, is)
+					}
+					told[name] = is
+				}
+				line := text[strings.Index(text, "#EXT-X-DATERANGE"):]
+				line, _, _ = strings.Cut(line, "\n")
+				if first == "" {
+					first = line
+				}
+				r.is("told by "+name, line, first)
+			}
+		}
+		if told["DURATION"] != "9s" {
+			t.Error(told)
+		}
+		if _, _, err := r.o.AddDateRange("c", playlist.DateRange{ID: "break-1", Start: time.Now()}); !errors.Is(err, ErrRangeSpent) {
+			t.Error("the ID can be used again: ", err)
+		}
+		if l, err := r.o.DateRanges("c"); err != nil || len(l) != 0 {
+			t.Error(l, err)
+		}
+	})
 }
