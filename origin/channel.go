@@ -24,7 +24,11 @@ type channel struct {
 	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
 	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
 
-	vault     *vault     // nil: memory only
+	vault *vault // nil: memory only
+	// What the operator made of it. Both are changed under mu.
+	state     atomic.Uint32 // a [State]
+	withdrawn atomic.Bool   // its playlists were taken away
+
 	mu        sync.Mutex // guards what follows
 	store     store
 	byPath    map[string]*rendition
@@ -41,6 +45,8 @@ type channel struct {
 	closed    bool
 	sealed    bool   // nothing is published any more: the process ends
 	gone      uint64 // files of the log up to this one were removed for want of room
+	ranges    dateRanges
+	stateAt   time.Time // since when state is what it is; zero: from the beginning
 }
 
 func (o *Origin) newChannel(name string, now time.Time) *channel {
@@ -50,6 +56,7 @@ func (o *Origin) newChannel(name string, now time.Time) *channel {
 		byPath: map[string]*rendition{}, texts: map[string][]byte{}, lastPush: now,
 	}
 	c.lines.first = secondsSince2025(now)
+	o.metrics.stateIs(name, StateLive)
 	c.byName.Store(&map[string]*rendition{})
 	return c
 }
@@ -89,7 +96,7 @@ func (c *channel) stored(u *upload) result {
 	defer c.mu.Unlock()
 	c.store.end(u.path)
 	u.holders = 1
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		c.drop(u)
 		return resultStale
 	}
@@ -143,7 +150,7 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return nil
 	}
 	if len(x.paths) > 0 {
@@ -159,7 +166,7 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return nil
 	}
 	if c.published == nil {
@@ -178,6 +185,7 @@ func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) 
 		c.remember(path, text)
 	}
 	c.apply(r, steps, now)
+	c.toldRanges(r, p, now)
 	c.settle(now)
 	return nil
 }
@@ -216,6 +224,7 @@ func (c *channel) addRendition(path string) *rendition {
 	r := newRendition(name, path, c.published, c.o.metrics)
 	r.order = len(c.order)
 	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
+	r.ranges = c.ranges.list
 	c.byPath[path] = r
 	c.order = append(c.order, r)
 	names[name] = r
@@ -234,6 +243,9 @@ func (c *channel) remember(path string, text []byte) {
 func (c *channel) settle(now time.Time) {
 	c.refreshMulti(now)
 	c.o.metrics.renditions.WithLabelValues(c.name).Set(float64(c.alive()))
+	if c.stopped() { // it stands for a reason: nobody is to be woken
+		c.o.metrics.lastPublish.DeleteLabelValues(c.name)
+	}
 	var due time.Time
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {

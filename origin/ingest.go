@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -35,6 +36,9 @@ func (o *Origin) admit(req *web.Request) (target, error) {
 	}
 	switch req.Method {
 	case http.MethodPut, http.MethodPost:
+		if err := o.openTo(t); err != nil {
+			return t, err
+		}
 		if o.channel(t.channel) == nil {
 			if err := o.room(t.channel, len(*o.channels.Load())); err != nil {
 				return t, err
@@ -98,7 +102,7 @@ func (o *Origin) push(t target, req *web.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := c.told(t.path, text); err != nil {
+		if err := cmp.Or(c.told(t.path, text), o.openTo(t)); err != nil {
 			return err
 		}
 		o.count(resultPlaylist)
@@ -112,7 +116,13 @@ func (o *Origin) push(t target, req *web.Request) error {
 	if err != nil {
 		return err
 	}
-	o.count(c.stored(u))
+	res := c.stored(u)
+	if res == resultStale {
+		if err := o.openTo(t); err != nil { // since it began
+			return err
+		}
+	}
+	o.count(res)
 	return nil
 }
 

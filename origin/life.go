@@ -19,8 +19,9 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	c.bury(now)
 	c.listen(now)
 	c.sweep(now)
+	c.forgetRanges()
 	c.settle(now)
-	return c.over(now, short)
+	return c.departed(now, short)
 }
 
 // sweep lets go of files that nobody listed.

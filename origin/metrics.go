@@ -14,6 +14,9 @@ type metrics struct {
 	tooLong         *prometheus.CounterVec
 	lastPublish     *prometheus.GaugeVec
 	renditions      *prometheus.GaugeVec
+	states          *prometheus.GaugeVec
+	ranges          *prometheus.GaugeVec
+	rangesIgnored   *prometheus.CounterVec
 	uploads         *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
 	delay           prometheus.Histogram
@@ -69,6 +72,15 @@ func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 		renditions: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_renditions", Help: "Renditions that publish.",
 		}, []string{"channel"}),
+		states: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_channel_state", Help: "1 for what the operator made of the channel: live, ended, removed.",
+		}, []string{"channel", "state"}),
+		ranges: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_date_ranges", Help: "EXT-X-DATERANGE that the channel's playlists tell.",
+		}, []string{"channel"}),
+		rangesIgnored: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_origin_date_ranges_ignored_total", Help: "EXT-X-DATERANGE of encoders that were not told on, each time they were pushed, by reason.",
+		}, []string{"channel", "reason"}),
 		uploads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_uploads_total", Help: "Uploads by how they ended: stored, playlist, repeated, stale, ignored, cut, refused.",
 		}, []string{"result"}),
@@ -152,4 +164,12 @@ func (m *metrics) forget(channel string) {
 	m.tooLong.DeletePartialMatch(is)
 	m.lastPublish.Delete(is)
 	m.renditions.Delete(is)
+	m.states.DeletePartialMatch(is)
+	m.ranges.Delete(is)
+	m.rangesIgnored.DeletePartialMatch(is)
+}
+
+func (m *metrics) stateIs(channel string, s State) {
+	m.states.DeletePartialMatch(prometheus.Labels{"channel": channel})
+	m.states.WithLabelValues(channel, s.String()).Set(1)
 }

@@ -94,7 +94,8 @@ type Origin struct {
 	depot    *depot                              // nil: memory only
 	bodies   *bodies                             // read from the depot
 	keepers  keepers
-	lost     map[string]bool // channels whose log cannot be opened; never changed after New
+	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
+	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
 	mu       sync.Mutex
 }
 
@@ -132,6 +133,7 @@ func New(opts Options) (*Origin, error) {
 		return nil, fmt.Errorf("channel defaults: %w", err)
 	}
 	o.channels.Store(&map[string]*channel{})
+	o.closed.Store(&map[string]time.Time{})
 	o.metrics = newMetrics(opts.Registerer, o)
 	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
 	o.lost = map[string]bool{}
@@ -231,6 +233,9 @@ func (o *Origin) add(name string) (c *channel, begins bool, err error) {
 	if c := all[name]; c != nil {
 		return c, false, nil
 	}
+	if err := o.openTo(target{channel: name}); err != nil {
+		return nil, false, err
+	}
 	if err := o.room(name, len(all)); err != nil {
 		return nil, false, err
 	}
@@ -257,6 +262,9 @@ func (o *Origin) room(name string, n int) error {
 func (o *Origin) remove(c *channel) {
 	o.mu.Lock()
 	if o.channel(c.name) == c {
+		if c.State() == StateEnded {
+			o.keepClosed(c.name, c.stateAt)
+		}
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()

@@ -29,15 +29,27 @@ func (c *channel) apply(r *rendition, steps []step, now time.Time) {
 		r.held = r.held[1:]
 		c.holdStep(&s, c.drop)
 	}
-	if r.drained() && c.published.end && !r.ended && len(r.log) > 0 {
-		r.ended, changed = true, true
+	if c.ends(r) {
+		r.ended, r.ending, changed = true, false, true
 		r.newGo = true // what comes after the end is another stream
-		c.log.Info("rendition ended with its encoder", "rendition", r.name)
 	}
 	if changed {
 		r.publish(now)
 		c.keep(r, 0, now)
 	}
+}
+
+// ends reports whether a rendition is at its end: by the operator, or by its encoder where
+// that may say so.
+func (c *channel) ends(r *rendition) bool {
+	if r.ended || r.gone || len(r.held) > 0 || len(r.log) == r.from {
+		return false
+	}
+	if r.drained() && c.published.end && !r.ending {
+		c.log.Info("rendition ended with its encoder", "rendition", r.name)
+		return true
+	}
+	return r.ending
 }
 
 // holdStep takes hold of what a step needs while it waits, or gives it back.
@@ -145,6 +157,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	key := keyOf(u)
 	u.keys = slices.Clone(u.keys[:min(1, len(u.keys))]) // nobody asks for the others any more
 	r.appendSegment(&segment{dur: s.dur, init: init, up: u, key: key, start: m.start, timed: m.timed}, now)
+	r.datedAs(s.clock)
 	r.measure(u.buf.Size(), key.Length, s.dur, now)
 	c.o.metrics.segments.WithLabelValues(c.name).Inc()
 	c.o.metrics.lastPublish.WithLabelValues(c.name).Set(float64(now.UnixMilli()) / 1000)
@@ -199,7 +212,7 @@ func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 		}
 		total = max(least, min(begins.Sub(r.date), time.Duration(r.fill)*r.targetDuration()))
 	} else {
-		r.skew += least
+		r.ahead += least
 	}
 	n, _ := r.gap(total, now)
 	c.o.metrics.gaps.WithLabelValues(c.name, gapRestart.String()).Add(float64(n))
@@ -231,7 +244,7 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
 // is too much to list.
 func (c *channel) listLost(r *rendition, before string, lost time.Duration, now time.Time) bool {
 	each := max(1, r.pieces(lost, 1))
-	lost, r.skew = max(lost-r.skew, time.Duration(max(each, int(r.fill)))*time.Millisecond), 0
+	lost, r.ahead = max(lost-r.ahead, time.Duration(max(each, int(r.fill)))*time.Millisecond), 0
 	n, ok := r.gap(lost, now)
 	if !ok {
 		r.date = r.date.Add(lost)

@@ -36,7 +36,7 @@ type rendition struct {
 	fresh    []*segment    // appended, and not yet handed to the vault
 	grant    grant         // which numbers may be used, where there is a vault
 	fill     uint64        // numbers that the process before may have used: they become gaps
-	skew     time.Duration // by how much such gaps made dates run ahead
+	ahead    time.Duration // by how much such gaps made dates run ahead
 	held     []step        // that wait for numbers
 	asked    uint64        // up to which number a reservation was asked for, and when
 	askedAt  time.Time
@@ -50,6 +50,7 @@ type rendition struct {
 	gone     bool
 	newGo    bool // the window begins anew with the next segment
 	ended    bool
+	ending   bool // the operator ended it; what waits for numbers is published first
 	lastPush time.Time
 	last     time.Time // when a segment with media was published last
 	gapCount uint64
@@ -67,12 +68,17 @@ type rendition struct {
 	rate       float64
 	bw         bandwidth
 	frameRates bandwidth // of the I-frame playlist
+
+	ranges []dateRange   // of the channel
+	skew   time.Duration // of our dates against the encoder's
+	skewed bool          // skew is known
 }
 
 // kept is a segment that left the playlist and can still be fetched.
 type kept struct {
 	seg   *segment
 	until time.Time
+	least time.Time // the end of its Availability Duration: it is kept so long also where memory is short
 }
 
 // rule is how a channel publishes, once its target duration is known.
@@ -122,8 +128,8 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	r.date = r.date.Add(seg.dur)
 	r.expect += seg.dur
 	if r.newGo {
-		r.newGo, r.gone, r.ended = false, false, false
 		r.leave(len(r.log), now)
+		r.newGo, r.gone, r.ended = false, false, false
 	}
 	r.log = append(r.log, seg)
 	r.fresh = append(r.fresh, seg)
@@ -249,7 +255,15 @@ func (r *rendition) slide(now time.Time) {
 // leaves, which is later than the text asks.
 func (r *rendition) leave(from int, now time.Time) {
 	for _, s := range r.log[r.from:from] {
-		r.leaving = append(r.leaving, kept{s, now.Add(max(r.rule.retention, r.longest+s.dur))})
+		available := r.longest + s.dur
+		k := kept{s, now.Add(max(r.rule.retention, available)), s.listed.Add(available)}
+		if r.ended || r.gone { // of what ended it counts from when it is removed
+			k.least = now.Add(available)
+		}
+		if r.ended {
+			k.until, k.least = k.until.Add(endedLife), k.least.Add(endedLife)
+		}
+		r.leaving = append(r.leaving, k)
 	}
 	r.from = max(r.from, from)
 }
@@ -262,7 +276,7 @@ func (r *rendition) release(now time.Time, short, kept bool, drop func(*upload))
 	for _, k := range r.leaving {
 		until := k.until
 		if short {
-			until = k.seg.listed.Add(r.longest + k.seg.dur)
+			until = k.least
 		}
 		if now.Before(until) && !(k.seg.onDisk && (k.seg.up == nil || k.seg.disk.Load() != nil)) {
 			break
@@ -322,6 +336,7 @@ func (r *rendition) show() {
 	s := &snapshot{
 		log: r.log[:len(r.log):len(r.log)], window: r.log[r.from:len(r.log):len(r.log)],
 		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
+		ranges: reach(r.ranges, r.log[r.from:]),
 	}
 	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)
 	s.frames = render(func(dst []byte) []byte { return s.iframes().Append(dst) }, r.metrics)

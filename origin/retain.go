@@ -102,7 +102,7 @@ func (c *channel) removeFile(f seglog.FileInfo, why string) {
 				s.disk.Store(nil)
 			}
 		}
-		r.shelf.expire(time.Now(), c.config.DVR, c.gone)
+		r.shelf.expire(time.Now(), c.depth(), c.gone)
 	}
 	c.mu.Unlock()
 	if why != "time" {
@@ -117,6 +117,14 @@ func (c *channel) removeFile(f seglog.FileInfo, why string) {
 	})
 }
 
+// depth is how far back the channel's DVR goes: what was removed has none any more.
+func (c *channel) depth() time.Duration {
+	if c.State() == StateRemoved {
+		return 0
+	}
+	return c.config.DVR
+}
+
 // expire forgets what nobody may ask for any more, and returns the oldest file that is needed; 0: none.
 func (c *channel) expire(now time.Time) (need uint64) {
 	c.mu.Lock()
@@ -127,7 +135,7 @@ func (c *channel) expire(now time.Time) (need uint64) {
 		}
 	}
 	for _, r := range c.order {
-		r.shelf.expire(now, c.config.DVR, c.gone)
+		r.shelf.expire(now, c.depth(), c.gone)
 		note(r.shelf.needs())
 		for _, s := range r.log {
 			if ref := s.disk.Load(); ref != nil {

@@ -57,6 +57,7 @@ type snapshot struct {
 	solo    bool // every segment so far can be decoded without those before it
 	ended   bool
 	gone    bool // dropped: its playlist is 410
+	ranges  []playlist.DateRange
 	changed chan struct{}
 	text    func() *rendered
 	frames  func() *rendered // the I-frame playlist
@@ -88,6 +89,7 @@ func (s *snapshot) media() *playlist.Media {
 		// "if a live stream will ever have a discontinuity": authoring 8.17. Any may.
 		EmitDiscontinuitySequence: true,
 		IndependentSegments:       s.solo,
+		DateRanges:                s.ranges,
 		Segments:                  make([]playlist.Segment, len(s.window)),
 	}
 	if len(s.window) > 0 {

@@ -15,6 +15,9 @@ type StreamInfo struct {
 	LastPush       time.Time       `json:"last_push"` // when an upload last ended whole
 	Bytes          int64           `json:"bytes"`     // memory its media hold
 	Ended          bool            `json:"ended"`
+	State          State           `json:"state"`                // what its operator made of it
+	StateSince     time.Time       `json:"state_since,omitzero"` // zero: it was never anything else
+	GoneAt         time.Time       `json:"gone_at,omitzero"`     // when the last of its media may go; zero while its playlists are there
 	Renditions     []RenditionInfo `json:"renditions"`
 }
 
@@ -35,11 +38,18 @@ type RenditionInfo struct {
 	Dead          bool      `json:"dead"` // dropped from the multivariant playlist
 }
 
-// Streams returns what is published now, by name.
+// Streams returns what is published now, by name, and the channels that were ended and of
+// which nothing else is left.
 func (o *Origin) Streams() []StreamInfo {
 	var all []StreamInfo
-	for _, c := range *o.channels.Load() {
+	open := *o.channels.Load()
+	for _, c := range open {
 		all = append(all, c.info())
+	}
+	for name, at := range *o.closed.Load() {
+		if open[name] == nil {
+			all = append(all, closedInfo(name, at))
+		}
 	}
 	slices.SortFunc(all, func(a, b StreamInfo) int { return cmp.Compare(a.Channel, b.Channel) })
 	return all
@@ -48,7 +58,11 @@ func (o *Origin) Streams() []StreamInfo {
 func (c *channel) info() StreamInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := StreamInfo{Channel: c.name, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0}
+	s := StreamInfo{Channel: c.name, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0,
+		State: c.State(), StateSince: c.stateAt}
+	if c.withdrawn.Load() {
+		s.GoneAt = c.until()
+	}
 	if c.published != nil {
 		s.TargetDuration = time.Duration(c.published.target) * time.Second
 	}

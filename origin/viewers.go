@@ -65,6 +65,10 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 			return playlistAnswer, nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", c.name, err)
 		}
 		resp, err := r.viewPlaylist(ctx, req, directives)
+		if err == nil && resp.Status == http.StatusGone && c.withdrawn.Load() {
+			resp.Close()
+			resp = c.withdrawnAnswer()
+		}
 		return playlistAnswer, resp, err
 	case file == iframesName:
 		return playlistAnswer, r.viewIFrames(req), nil
@@ -92,6 +96,9 @@ func maxAge(d time.Duration) string {
 
 func (c *channel) viewMulti(req *web.Request) *web.Response {
 	m := c.multi.Load()
+	if m == nil && c.withdrawn.Load() {
+		return c.withdrawnAnswer()
+	}
 	if m == nil {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
@@ -144,7 +151,7 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case len(s.window) == 0:
 		return missing("not_yet", "the rendition has not begun to publish", soon), nil
 	case s.ended:
-		life = time.Minute // it could come back as another stream
+		life = endedLife
 	}
 	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"), nil
 }

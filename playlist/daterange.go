@@ -191,41 +191,56 @@ func appendDate(dst []byte, name string, t time.Time) []byte {
 	return append(t.UTC().AppendFormat(dst, dateLayout), '"')
 }
 
-// merge adds what o says of the same ID. false: it contradicts what d says.
-func (d *DateRange) merge(o *DateRange) bool {
-	word := func(a *string, b string) bool {
+// Merge adds what o says of the same ID. HLSbis 4.4.5.1 lets a later tag add attributes and
+// never change one: where o says something else of what d says already, Merge returns the
+// attribute's name, and d stays as it is. What comes of it is to be checked again.
+func (d *DateRange) Merge(o *DateRange) (altered string) {
+	m := *d
+	differs := func(name string, is bool) {
+		if is && altered == "" {
+			altered = name
+		}
+	}
+	word := func(name string, a *string, b string) {
 		if *a == "" {
 			*a = b
 		}
-		return b == "" || *a == b
+		differs(name, b != "" && *a != b)
 	}
-	date := func(a *time.Time, b time.Time) bool {
+	date := func(name string, a *time.Time, b time.Time) {
 		if a.IsZero() {
 			*a = b
 		}
-		return b.IsZero() || a.Equal(b)
+		differs(name, !b.IsZero() && !a.Equal(b))
 	}
-	length := func(a **time.Duration, b *time.Duration) bool {
+	length := func(name string, a **time.Duration, b *time.Duration) {
 		if *a == nil {
 			*a = b
 		}
-		return b == nil || **a == *b
+		differs(name, b != nil && **a != *b)
 	}
-	ok := word(&d.Class, o.Class) && word(&d.Cue, o.Cue) && date(&d.Start, o.Start) && date(&d.End, o.End) &&
-		length(&d.Duration, o.Duration) && length(&d.Planned, o.Planned) &&
-		word(&d.SCTE35Cmd, o.SCTE35Cmd) && word(&d.SCTE35Out, o.SCTE35Out) && word(&d.SCTE35In, o.SCTE35In)
-	d.EndOnNext = d.EndOnNext || o.EndOnNext
-	d.X = slices.Clone(d.X)
+	word("CLASS", &m.Class, o.Class)
+	word("CUE", &m.Cue, o.Cue)
+	date("START-DATE", &m.Start, o.Start)
+	date("END-DATE", &m.End, o.End)
+	length("DURATION", &m.Duration, o.Duration)
+	length("PLANNED-DURATION", &m.Planned, o.Planned)
+	word("SCTE35-CMD", &m.SCTE35Cmd, o.SCTE35Cmd)
+	word("SCTE35-OUT", &m.SCTE35Out, o.SCTE35Out)
+	word("SCTE35-IN", &m.SCTE35In, o.SCTE35In)
+	m.EndOnNext = m.EndOnNext || o.EndOnNext
+	m.X = slices.Clone(d.X)
 	for _, x := range o.X {
-		i, found := slices.BinarySearchFunc(d.X, x, byName)
-		switch {
-		case !found:
-			d.X = slices.Insert(d.X, i, x)
-		case d.X[i].Value != x.Value:
-			return false
+		i, found := slices.BinarySearchFunc(m.X, x, byName)
+		if !found {
+			m.X = slices.Insert(m.X, i, x)
 		}
+		differs(x.Name, found && m.X[i].Value != x.Value)
 	}
-	return ok
+	if altered == "" {
+		*d = m
+	}
+	return altered
 }
 
 func byName(a, b Attribute) int { return strings.Compare(a.Name, b.Name) }

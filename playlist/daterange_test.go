@@ -76,3 +76,30 @@ func TestWhatIsSaidTwiceOfADateRangeIsOneRange(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// An operator whose correction of an ad break is refused is told which attribute stands.
+func TestMergeNamesWhatWouldBeAltered(t *testing.T) {
+	start := time.Date(2026, 11, 25, 20, 15, 0, 0, time.UTC)
+	is := DateRange{ID: "a", Class: "c", Start: start, Planned: new(30 * time.Second), SCTE35Out: "0xFC", X: []Attribute{{"X-B", "1"}}}
+	f := func(want string, d DateRange) {
+		t.Helper()
+		m := is
+		if got := m.Merge(&d); got != want {
+			t.Errorf("%+v: altered %q, want %q", d, got, want)
+		}
+		if again := m; want != "" && (again.Merge(&is) != "" || len(m.X) != 1 || m.Class != "c" || m.Duration != nil) {
+			t.Errorf("%+v changed %+v", d, m)
+		}
+	}
+	f("", DateRange{})
+	f("", is)
+	f("", DateRange{End: start.Add(time.Minute), Duration: new(time.Minute), Cue: "PRE", SCTE35In: "0x01", X: []Attribute{{"X-A", "1"}, {"X-B", "1"}}})
+	f("CLASS", DateRange{Class: "d", Duration: new(time.Minute)})
+	f("START-DATE", DateRange{Start: start.Add(time.Millisecond)})
+	f("PLANNED-DURATION", DateRange{Planned: new(time.Minute)})
+	f("SCTE35-OUT", DateRange{SCTE35Out: "0xFD"})
+	f("X-B", DateRange{X: []Attribute{{"X-A", "1"}, {"X-B", "2"}}})
+	if len(is.X) != 1 {
+		t.Errorf("%+v", is)
+	}
+}

@@ -26,7 +26,7 @@ func (s *mediaScan) dateRange(value string) {
 	i, again := s.ranges[d.ID]
 	if again {
 		merged := s.media.DateRanges[i]
-		if !merged.merge(&d) || merged.Check() != nil {
+		if merged.Merge(&d) != "" || merged.Check() != nil {
 			return
 		}
 		s.media.DateRanges[i] = merged

@@ -58,6 +58,8 @@ func (b *originNode) build() error {
 		config:   func() []byte { return b.live.get().Effective() },
 		status:   b.status,
 		debug:    map[string]func() any{"streams": func() any { return b.origin.Streams() }},
+		api: append(channelAPI{func() *origin.Origin { return b.origin }}.routes(),
+			assetAPI{func() assets { return b.origin }}.routes()...),
 	})
 	if err != nil {
 		return err
