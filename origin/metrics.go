@@ -16,6 +16,7 @@ type metrics struct {
 	renditions      *prometheus.GaugeVec
 	uploads         *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
+	deletes         *prometheus.CounterVec
 	delay           prometheus.Histogram
 	renderings      prometheus.Counter
 	channels        prometheus.Gauge
@@ -43,7 +44,7 @@ var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "weir_origin_bytes", Help: "Memory that uploads and media hold, in bytes.",
+		Name: "weir_origin_bytes", Help: "Memory that uploads, media and pushed playlists hold, in bytes.",
 	}, func() float64 { return float64(bytes()) })
 	m := &metrics{
 		segments: f.NewCounterVec(prometheus.CounterOpts{
@@ -70,6 +71,9 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		refusals: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_refusals_total", Help: "Ingest requests refused, by reason.",
 		}, []string{"reason"}),
+		deletes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_origin_deletes_total", Help: "DELETE requests, by what became of the file: dropped, kept, unknown.",
+		}, []string{"result"}),
 		delay: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_origin_publish_delay_seconds", Help: "From a segment's last byte to its place in the playlist.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
