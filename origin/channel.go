@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"weir/playlist"
 )
 
 // A channel is one publishing: what one encoder pushes, and what viewers see of it. Viewers
@@ -19,6 +17,8 @@ type channel struct {
 	config  Channel
 	log     *slog.Logger
 	since   time.Time
+	by      string       // the publisher that began it
+	held    atomic.Int64 // bytes of memory that its uploads, media and playlists cost
 	epoch   string
 	multi   atomic.Pointer[multiSnapshot]
 	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
@@ -33,7 +33,8 @@ type channel struct {
 	store     store
 	byPath    map[string]*rendition
 	order     []*rendition
-	texts     map[string][]byte // what was pushed, for encoders that read it back
+	texts     texts // what was pushed, for encoders that read it back
+	wants     wants
 	published *rule
 	lines     timelines
 	expected  *expectation
@@ -49,11 +50,11 @@ type channel struct {
 	stateAt   time.Time // since when state is what it is; zero: from the beginning
 }
 
-func (o *Origin) newChannel(name string, now time.Time) *channel {
+func (o *Origin) newChannel(name, by string, now time.Time) *channel {
 	c := &channel{
 		name: name, o: o, config: o.channelConfig(name), log: o.opts.Log.With("channel", name),
-		since: now, epoch: o.epoch(now), store: newStore(),
-		byPath: map[string]*rendition{}, texts: map[string][]byte{}, lastPush: now,
+		since: now, by: by, epoch: o.epoch(now), store: newStore(),
+		byPath: map[string]*rendition{}, texts: newTexts(), wants: wants{}, lastPush: now,
 	}
 	c.lines.first = secondsSince2025(now)
 	o.metrics.stateIs(name, StateLive)
@@ -123,35 +124,20 @@ func (c *channel) stored(u *upload) result {
 	return res
 }
 
-// told takes in a pushed playlist.
-func (c *channel) told(path string, text []byte) error {
-	now := time.Now()
-	kind, err := kindOf(c.name, path, text)
-	if err != nil {
-		return err
+// told takes in a pushed playlist that was understood as x.
+func (c *channel) told(path string, text []byte, x understood, now time.Time) error {
+	if x.master != nil {
+		c.toldMaster(path, text, x.master, now)
+		return nil
 	}
-	switch kind {
-	case playlist.KindMultivariant:
-		return c.toldMaster(path, text, now)
-	case playlist.KindMedia:
-		p, err := readPushed(c.name, path, text, now)
-		if err != nil || p == nil {
-			return err
-		}
-		return c.toldMedia(path, text, p, now)
-	}
-	return nil
+	return c.toldMedia(path, text, x.media, now)
 }
 
-func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
-	x, err := readMaster(c.name, path, text)
-	if err != nil {
-		return err
-	}
+func (c *channel) toldMaster(path string, text []byte, x *expectation, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.State() != StateLive {
-		return nil
+		return
 	}
 	if len(x.paths) > 0 {
 		c.expected = x
@@ -160,7 +146,6 @@ func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
 	c.remember(path, text)
 	c.lastPush = now
 	c.settle(now)
-	return nil
 }
 
 func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
@@ -180,6 +165,7 @@ func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) 
 		r = c.addRendition(path)
 	}
 	c.lastPush, r.lastPush = now, now
+	c.wants.note(path, p, &c.store, now)
 	steps, stale := r.in.offer(p, &c.store)
 	if !stale {
 		c.remember(path, text)
@@ -231,12 +217,6 @@ func (c *channel) addRendition(path string) *rendition {
 	c.byName.Store(&names)
 	c.keep(r, 0, time.Now())
 	return r
-}
-
-func (c *channel) remember(path string, text []byte) {
-	if _, ok := c.texts[path]; ok || len(c.texts) < maxTexts {
-		c.texts[path] = text
-	}
 }
 
 // settle brings up to date what depends on all renditions, and when tick is needed next.

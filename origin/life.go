@@ -14,7 +14,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	defer c.mu.Unlock()
 	for _, r := range c.order {
 		c.apply(r, r.in.settle(now, &c.store), now)
-		r.release(now, short, c.vault != nil, c.retire)
+		r.release(now, short || c.tight(), c.vault != nil, c.retire)
 	}
 	c.bury(now)
 	c.listen(now)
@@ -26,7 +26,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 
 // sweep lets go of files that nobody listed.
 func (c *channel) sweep(now time.Time) {
-	for _, u := range c.store.stale(now, c.o.opts.Memory/4, c.inUse) {
+	for _, u := range c.store.stale(now, c.maxPending(), c.inUse) {
 		if u.holders == 1 {
 			c.o.metrics.uploads.WithLabelValues(string(resultUnused)).Inc()
 		}
@@ -170,6 +170,7 @@ func (c *channel) over(now time.Time, short bool) bool {
 // drop gives back one hold on an upload's bytes.
 func (c *channel) drop(u *upload) {
 	if u.holders--; u.holders == 0 {
+		c.held.Add(-u.cost)
 		u.buf.Close()
 		for _, p := range u.pieces {
 			c.drop(p)
@@ -222,6 +223,7 @@ func (c *channel) close() {
 	}
 	clear(c.store.byPath)
 	c.store.former = nil
+	c.forgetTexts()
 	c.o.metrics.forget(c.name)
 }
 

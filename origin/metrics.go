@@ -19,6 +19,7 @@ type metrics struct {
 	rangesIgnored   *prometheus.CounterVec
 	uploads         *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
+	deletes         *prometheus.CounterVec
 	delay           prometheus.Histogram
 	renderings      prometheus.Counter
 	channels        prometheus.Gauge
@@ -51,8 +52,8 @@ var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "weir_origin_bytes", Help: "Memory that uploads and media hold, in bytes.",
-	}, func() float64 { return float64(o.opts.Slab.InUse()) })
+		Name: "weir_origin_bytes", Help: "Memory that uploads, media and pushed playlists hold, in bytes.",
+	}, func() float64 { return float64(o.inUse()) })
 	m := &metrics{
 		segments: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_segments_total", Help: "Segments published, gaps not counted.",
@@ -87,6 +88,9 @@ func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 		refusals: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_refusals_total", Help: "Ingest requests refused, by reason.",
 		}, []string{"reason"}),
+		deletes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_origin_deletes_total", Help: "DELETE requests, by what became of the file: dropped, kept, unknown.",
+		}, []string{"result"}),
 		delay: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_origin_publish_delay_seconds", Help: "From a segment's last byte to its place in the playlist.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},

@@ -203,7 +203,7 @@ func (c *channel) withdrawForGood(now time.Time) (changed bool, err error) {
 	for _, r := range c.order {
 		r.in.queue, r.in.aside = nil, nil
 	}
-	clear(c.texts)
+	c.forgetTexts()
 	c.withdraw(now)
 	c.settle(now)
 	return true, nil

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,10 +43,13 @@ type Options struct {
 	// guarantees that ingest is reached from this machine only.
 	OpenIngest bool
 
+	// NamedOnly keeps publishers from beginning channels that are not in Channels: 404.
+	NamedOnly bool
+
 	MaxChannels int                   // channels that may exist at once; more are refused with 503. 0: 1000
 	MaxUpload   int64                 // bytes of one pushed file; more is 413. 0: 64 MiB
 	Store       *Store                // nil: memory only
-	Memory      int64                 // bytes that all uploads and media held may cost together. 0: 1 GiB
+	Memory      int64                 // bytes that all uploads, media and pushed playlists held may cost together. 0: 1 GiB
 	Slab        *spool.Slab           // memory of uploads; whatever it is used for counts against Memory. nil: an own one
 	Log         *slog.Logger          // nil: discard
 	Registerer  prometheus.Registerer // nil: metrics are kept but not registered
@@ -74,6 +76,9 @@ type Channel struct {
 	// EndWithEncoder ends the channel when its encoder says EXT-X-ENDLIST. Otherwise
 	// the channel waits for the encoder to come back.
 	EndWithEncoder bool
+	// Memory is how many bytes the channel's uploads, media and pushed playlists may cost;
+	// an upload beyond it is refused with 507. 0: only Options.Memory bounds them.
+	Memory int64
 }
 
 // Publisher is who may push, and where to.
@@ -81,6 +86,23 @@ type Publisher struct {
 	Name     string   // for the log; never secret
 	Secret   string   // in the path, as Bearer token, or as the password of Basic with any user
 	Channels []string // patterns of channel names, "*" standing for any run of characters; none: all
+	Limits   Limits
+}
+
+// Limits bounds what one publisher, told by its name, may cost. A zero field is no bound but
+// that of [Options] for all of them.
+type Limits struct {
+	Upload   int64 // bytes of one file; more is 413. Never more than Options.MaxUpload
+	Rate     int64 // bytes a second on average; see account
+	Channels int   // channels at once that it began; more are refused with 503
+	Uploads  int   // at once; more are refused with 429
+}
+
+func (l Limits) check() error {
+	if l.Upload < 0 || l.Rate < 0 || l.Channels < 0 || l.Uploads < 0 {
+		return errors.New("limits must not be negative")
+	}
+	return nil
 }
 
 // An Origin takes in pushed streams and serves them.
@@ -88,6 +110,8 @@ type Origin struct {
 	opts     Options
 	metrics  *metrics
 	refusals *throttle
+	accounts accounts
+	texts    atomic.Int64 // bytes of pushed playlists that are kept
 	lastName atomic.Int64 // epoch handed out last
 
 	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
@@ -120,7 +144,7 @@ func New(opts Options) (*Origin, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Channels = maps.Clone(opts.Channels)
-	o := &Origin{opts: opts, refusals: newThrottle()}
+	o := &Origin{opts: opts, refusals: newThrottle(), accounts: accounts{byName: map[string]*account{}}}
 	for name, c := range opts.Channels {
 		if !validChannel(name) {
 			return nil, fmt.Errorf("origin.Options.Channels: %q is no channel name", name)
@@ -153,8 +177,8 @@ func (c Channel) check() error {
 	switch {
 	case c.TargetDuration < 0 || c.TargetDuration > maxTarget*time.Second:
 		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
-	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0:
-		return errors.New("Window, Retention, HoldFor, DVR and DVRMax must not be negative")
+	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0 || c.Memory < 0:
+		return errors.New("Window, Retention, HoldFor, DVR, DVRMax and Memory must not be negative")
 	}
 	return nil
 }
@@ -195,7 +219,7 @@ func (o *Origin) Run(ctx context.Context) error {
 }
 
 func (o *Origin) tick(now time.Time) {
-	short := o.opts.Slab.InUse() > o.opts.Memory/10*9
+	short := o.inUse() > o.opts.Memory/10*9
 	for _, c := range *o.channels.Load() {
 		if now.UnixNano() < c.nextDue.Load() {
 			continue
@@ -218,7 +242,7 @@ func (o *Origin) create(t target) (*channel, error) {
 	if c := o.channel(t.channel); c != nil {
 		return c, nil
 	}
-	c, begins, err := o.add(t.channel)
+	c, begins, err := o.add(t)
 	if begins {
 		o.opts.Log.Info("channel begins", "channel", t.channel, "publisher", t.by)
 	}
@@ -226,37 +250,27 @@ func (o *Origin) create(t target) (*channel, error) {
 }
 
 // add is create under the lock; begins: the channel is new.
-func (o *Origin) add(name string) (c *channel, begins bool, err error) {
+func (o *Origin) add(t target) (c *channel, begins bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := *o.channels.Load()
-	if c := all[name]; c != nil {
+	if c := all[t.channel]; c != nil {
 		return c, false, nil
 	}
-	if err := o.openTo(target{channel: name}); err != nil {
+	if err := o.openTo(t); err != nil {
 		return nil, false, err
 	}
-	if err := o.room(name, len(all)); err != nil {
+	if err := o.mayBegin(t, all); err != nil {
 		return nil, false, err
 	}
-	c = o.newChannel(name, time.Now())
-	if o.depot != nil && !o.lost[name] {
+	c = o.newChannel(t.channel, t.by, time.Now())
+	if o.depot != nil && !o.lost[t.channel] {
 		c.vault = c.newVault(nil)
 		o.keepers.add(c)
 		c.keepChannel()
 	}
-	o.set(func(m map[string]*channel) { m[name] = c })
+	o.set(func(m map[string]*channel) { m[t.channel] = c })
 	return c, true, nil
-}
-
-// room refuses a new channel where there are n already.
-func (o *Origin) room(name string, n int) error {
-	if n < o.opts.MaxChannels {
-		return nil
-	}
-	e := refuse(http.StatusServiceUnavailable, reasonChannels, "channel %s: there are %d channels already (ingest.max_channels)", name, n)
-	e.RetryAfter = 10 * time.Second
-	return e
 }
 
 func (o *Origin) remove(c *channel) {
@@ -280,8 +294,11 @@ func (o *Origin) set(change func(map[string]*channel)) {
 	o.metrics.channels.Set(float64(len(m)))
 }
 
+// inUse is what uploads, media and pushed playlists cost, in bytes.
+func (o *Origin) inUse() int64 { return o.opts.Slab.InUse() + o.texts.Load() }
+
 // memoryFull reports whether no more bytes may be taken in.
-func (o *Origin) memoryFull() bool { return o.opts.Slab.InUse() > o.opts.Memory }
+func (o *Origin) memoryFull() bool { return o.inUse() > o.opts.Memory }
 
 // epoch names a publishing that starts now. No two have the same, so that no name of a
 // segment is ever used twice.

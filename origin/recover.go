@@ -95,7 +95,7 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	if s.Epoch == "" || s.Target <= 0 || s.Target > maxTarget {
 		return nil, errNothing
 	}
-	c := o.newChannel(name, now)
+	c := o.newChannel(name, "", now)
 	c.epoch, c.since = s.Epoch, s.Since
 	o.epochUsed(s.Epoch)
 	c.lines = timelines{first: s.First, opened: s.Opened, latest: timeline{s.Timeline, s.At, s.Timed, s.Date}}
@@ -153,6 +153,7 @@ func (c *channel) recoverInits(blobs map[string][]byte) map[string]*initSegment 
 	for _, name := range slices.Sorted(maps.Keys(blobs)) {
 		buf := c.o.opts.Slab.NewBuffer(blobs[name])
 		u := &upload{buf: buf, cost: buf.Cost(), sum: sha256.Sum256(blobs[name]), probe: look(buf), holders: 1}
+		c.held.Add(u.cost)
 		out[name] = &initSegment{name: name, up: u, raw: blobs[name], base: mediaHeader(contentType(".mp4", hasVideo(u.tracks)), name)}
 	}
 	return out
@@ -260,6 +261,7 @@ func (c *channel) recoverBody(r *rendition, seg *segment, ref seglog.Ref, m entr
 		return
 	}
 	seg.up = &upload{buf: buf, cost: buf.Cost(), done: seg.listed, probe: look(buf), holders: 1}
+	c.held.Add(seg.up.cost)
 	if seg.init != nil {
 		seg.up.complete(seg.init.up.init)
 	}

@@ -48,7 +48,8 @@ func divide(keys []cmaf.KeyFrame, start, dur time.Duration, target int) []cut {
 
 // pieces copies the bytes of an upload into an upload for each piece. Each has one holder:
 // the upload they are of, until that is let go. nil: memory is full.
-func (o *Origin) pieces(u *upload, cuts []cut) []*upload {
+func (c *channel) pieces(u *upload, cuts []cut) []*upload {
+	o := c.o
 	if o.memoryFull() {
 		return nil
 	}
@@ -93,6 +94,7 @@ func (o *Origin) pieces(u *upload, cuts []cut) []*upload {
 		views(p.buf, func(v []byte) bool { h.Write(v); return true })
 		h.Sum(p.sum[:0])
 		p.cost, p.probe = p.buf.Cost(), look(p.buf)
+		c.held.Add(p.cost)
 	}
 	return pieces
 }
@@ -110,10 +112,7 @@ func (c *channel) foresee(u *upload) {
 		return
 	}
 	if u.cuts = divide(u.keys, u.start, u.end-u.start, target); u.cuts != nil {
-		u.pieces = c.o.pieces(u, u.cuts)
-		for _, p := range u.pieces {
-			u.cost += p.cost
-		}
+		u.pieces = c.pieces(u, u.cuts)
 	}
 }
 
@@ -165,7 +164,7 @@ func (c *channel) divided(s *step) []step {
 		}
 		// Fragments without their init were not foreseen to be too long, nor what came
 		// before the target duration was known.
-		u.cuts, u.pieces = cuts, c.o.pieces(u, cuts)
+		u.cuts, u.pieces = cuts, c.pieces(u, cuts)
 	}
 	steps := make([]step, len(u.pieces))
 	for i, p := range u.pieces {

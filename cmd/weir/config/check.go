@@ -50,12 +50,21 @@ func (c *Origin) check(s *source) {
 		c.Ingest.MaxUpload = c.Store.Memory // a default that yields to what was said
 	}
 	s.channel("channels.defaults", c.Channels.Defaults)
+	s.budget("channels.defaults", c.Channels.Defaults, c.Store.Memory)
 	for _, name := range slices.Sorted(maps.Keys(c.Channels.Named)) {
 		if !channelName.MatchString(name) {
 			s.badf("channels", "%q is no channel name", name)
 		}
 		s.channel("channels."+name, c.Channels.Named[name])
+		s.budget("channels."+name, c.Channels.Named[name], c.Store.Memory)
 	}
+	if !c.Ingest.Create && len(c.Channels.Named) == 0 {
+		s.badf("ingest.create", "false contradicts channels, where no channel is named: nobody could push anything")
+	}
+	if s.given("ingest.watch.poll") && c.Ingest.Watch.Dir == "" {
+		s.warnf("ingest.watch.poll", "does nothing: no directory is watched while ingest.watch.dir is not given")
+	}
+	s.limits(c.Ingest.Publishers, c.Ingest.MaxUpload)
 	c.Admin.check(s)
 	s.apart(listener{"listen", c.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
 }
@@ -76,6 +85,24 @@ func (s *source) channel(key string, ch Channel) {
 	}
 	if ch.Retention < ch.Window && own("retention", "window") {
 		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is that and more", short(ch.Retention), short(ch.Window))
+	}
+}
+
+// budget tells of a channel's share of memory that cannot be one.
+func (s *source) budget(key string, ch Channel, all Size) {
+	if m := ch.Memory; m > all && (s.file == "" || key == "channels.defaults" || s.given(join(key, "memory"))) {
+		s.badf(key+".memory", "%s contradicts store.memory %s, of which it is a part: allowed is up to that, and 0B for no bound of its own", m, all)
+	} else if m != 0 && m < MiB {
+		s.badf(key+".memory", "%s is less than a segment: allowed are 1MiB and more, and 0B for no bound of its own", m)
+	}
+}
+
+// limits tells of limits in the keys file that contradict the config.
+func (s *source) limits(all []Publisher, most Size) {
+	for _, p := range all {
+		if p.MaxUpload > most {
+			s.badf("ingest.keys_file", "publisher %s: max_upload=%s contradicts ingest.max_upload %s: allowed is up to that", p.Name, p.MaxUpload, most)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 
 	"weir/cmd/weir/config"
@@ -71,6 +72,7 @@ func (b *originNode) build() error {
 		Channels:    channels(cfg.Channels.Named),
 		Publishers:  b.publishers(),
 		OpenIngest:  !cfg.Ingest.Keyed(),
+		NamedOnly:   !cfg.Ingest.Create,
 		MaxChannels: cfg.Ingest.MaxChannels,
 		MaxUpload:   int64(cfg.Ingest.MaxUpload),
 		Memory:      int64(cfg.Store.Memory),
@@ -119,6 +121,8 @@ func (b *originNode) openIngest(cfg *config.Origin) error {
 		MaxBody:         int64(cfg.Ingest.MaxUpload),
 		IdleTimeout:     ingestIdle,
 		ProgressTimeout: cfg.Ingest.StallTimeout,
+		MaxConns:        cfg.Ingest.Connections,
+		BadPath:         http.StatusForbidden,
 		BeforeBody:      b.origin.BeforeBody,
 	})
 	if err != nil {
@@ -152,7 +156,8 @@ func (b *originNode) publishers() func() []origin.Publisher {
 	return memo(&b.live.current, func(c *config.Origin) []origin.Publisher {
 		var out []origin.Publisher
 		for _, p := range c.Ingest.Publishers {
-			out = append(out, origin.Publisher{Name: p.Name, Secret: p.Secret, Channels: p.Channels})
+			out = append(out, origin.Publisher{Name: p.Name, Secret: p.Secret, Channels: p.Channels,
+				Limits: origin.Limits{Upload: int64(p.MaxUpload), Rate: p.Rate.Bytes(), Channels: p.MaxChannels, Uploads: p.Uploads}})
 		}
 		return out
 	})
@@ -179,7 +184,7 @@ func access(a config.Access, log *slog.Logger) origin.Access {
 
 func channel(c config.Channel) origin.Channel {
 	return origin.Channel{TargetDuration: c.TargetDuration, Window: c.Window, Retention: c.Retention,
-		HoldFor: c.Hold, EndWithEncoder: c.EndWithEncoder}
+		HoldFor: c.Hold, EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory)}
 }
 
 func channels(named map[string]config.Channel) map[string]origin.Channel {
