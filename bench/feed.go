@@ -172,6 +172,9 @@ func (f *Feed) Restart(at time.Duration) {
 // Jump moves the media clock, and with it the dates of what follows.
 func (f *Feed) Jump(by time.Duration) { f.clock += by }
 
+// Fill has what follows filled up to so many bytes; see FeedOptions.Pad.
+func (f *Feed) Fill(bytes int64) { f.opts.Pad = bytes }
+
 // Use makes rendition i of another source from the next run or segment on.
 func (f *Feed) Use(i int, source string) error {
 	s, err := NewSource(source)
