@@ -43,6 +43,7 @@ type Feed struct {
 	opts    FeedOptions
 	sources []*Source
 	cuts    []Cut
+	first   int           // number of the first of them
 	clock   time.Duration // media time of the next segment
 	began   time.Time     // the date of clock 0 in this run
 	inits   bool          // they were sent in this run
@@ -102,7 +103,7 @@ func (f *Feed) Cut(units int) Cut {
 	if f.began.IsZero() {
 		f.began = time.Now().Add(-f.clock)
 	}
-	c := Cut{Number: len(f.cuts), At: f.clock, Date: f.began.Add(f.clock), Units: units}
+	c := Cut{Number: f.first + len(f.cuts), At: f.clock, Date: f.began.Add(f.clock), Units: units}
 	f.clock += c.Duration()
 	f.cuts = append(f.cuts, c)
 	return c
@@ -166,8 +167,12 @@ func (f *Feed) End(ctx context.Context) error {
 // Restart begins a new run at media time at, as a killed encoder does that is started again:
 // numbers and names are those of the old run.
 func (f *Feed) Restart(at time.Duration) {
-	f.cuts, f.clock, f.inits, f.began = nil, at, false, time.Time{}
+	f.cuts, f.first, f.clock, f.inits, f.began = nil, 0, at, false, time.Time{}
 }
+
+// From has the run that just began number its segments from first on, as FFmpeg does that goes
+// on where its last playlist ended, or counts by the clock.
+func (f *Feed) From(first int) { f.first = first }
 
 // Jump moves the media clock, and with it the dates of what follows.
 func (f *Feed) Jump(by time.Duration) { f.clock += by }
@@ -193,9 +198,10 @@ func (f *Feed) name(c Cut) string {
 
 // text is FFmpeg's: also EXT-X-TARGETDURATION, which goes up and down with what is listed.
 func (f *Feed) text(last Cut, end bool) []byte {
-	first := max(0, last.Number+1-f.opts.Listed)
+	behind := last.Number + 1 - f.first
+	listed := f.cuts[max(0, behind-f.opts.Listed):behind]
 	target := 1
-	for _, c := range f.cuts[first : last.Number+1] {
+	for _, c := range listed {
 		target = max(target, int(math.Round(c.Duration().Seconds())))
 	}
 	var b bytes.Buffer
@@ -203,11 +209,11 @@ func (f *Feed) text(last Cut, end bool) []byte {
 	if !f.opts.TS {
 		version = 7
 	}
-	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", version, target, first)
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n", version, target, listed[0].Number)
 	if !f.opts.TS {
 		b.WriteString("#EXT-X-MAP:URI=\"init.mp4\"\n")
 	}
-	for _, c := range f.cuts[first : last.Number+1] {
+	for _, c := range listed {
 		fmt.Fprintf(&b, "#EXTINF:%.6f,\n", c.Duration().Seconds())
 		if !f.opts.Undated {
 			fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", c.Date.UTC().Format("2006-01-02T15:04:05.000+0000"))
