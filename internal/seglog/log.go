@@ -27,6 +27,7 @@ type Log struct {
 	blobsN  int64
 	holds   map[uint64]map[string]bool // by file: the blobs in it
 	sound   map[uint64]bool            // files whose beginning is durable, and so the state in it
+	seq     uint64                     // of the entry announced last
 	told    []*told                    // what a new file must say again, in order
 	awaited map[Key]*told              // those that wait for their body, or for its Sync
 	unsure  []error                    // a *SyncError each, for the next Sync to return
@@ -39,13 +40,14 @@ type Log struct {
 // A told entry is one whose announcement or body is not durable, or whose body
 // has not come.
 type told struct {
-	entry   Entry
+	entry   numbered
 	durable bool // the announcement
+	awaits  bool // a body was promised, and may yet come
 	stored  bool // the body is written, and not durable
 	files   int  // in how many files it was announced
 }
 
-func (t *told) waits() bool { return t.entry.Promised && !t.stored }
+func (t *told) waits() bool { return t.awaits && !t.stored }
 
 // again says whether the next file is to say it: a body is waited for through two files.
 func (t *told) again() bool { return !t.durable || t.files < 2 }
@@ -87,8 +89,12 @@ func Open(o Options) (*Log, *Recovered, error) {
 	if n := r.newest(); n != nil && !l.sound[n.info.ID] {
 		l.owing = true
 	}
+	for _, e := range r.fresh() {
+		l.told = append(l.told, &told{entry: e, files: 1})
+	}
 	l.start(r)
-	return l, &r.out, nil
+	l.seq = r.seq
+	return l, r.finish(), nil
 }
 
 // Announce stores, in one small write and without any body, that these entries
@@ -113,17 +119,22 @@ func (l *Log) Announce(state map[string][]byte, entries []Entry, blobs map[strin
 			return err
 		}
 	}
-	b, added := l.appendBlobs(l.buf[:0], entries, blobs)
-	b = l.record(b, publish, 0, appendPublish(nil, state, entries))
+	list := make([]numbered, len(entries))
+	for i, e := range entries {
+		e.Body = Ref{}
+		list[i] = numbered{e, l.seq + 1 + uint64(i)}
+	}
+	b, added := l.appendBlobs(l.buf[:0], list, blobs)
+	b = l.record(b, publish, 0, appendPublish(nil, state, list))
 	if err := l.write(b); err != nil {
 		return err
 	}
 	l.cur.note(b)
 	l.stateN = setState(l.state, l.stateN, cloned(state))
 	l.keep(added, blobs)
-	for _, e := range entries {
-		e.Body = Ref{}
-		l.tell(&told{entry: e, files: 1})
+	l.seq += uint64(len(list))
+	for _, e := range list {
+		l.tell(&told{entry: e, awaits: e.Promised, files: 1})
 	}
 	l.update(func(f *FileInfo) {
 		for i := range entries {
@@ -192,10 +203,8 @@ func cloned(m map[string][]byte) map[string][]byte {
 func (l *Log) tell(t *told) {
 	t.entry.Meta = append([]byte(nil), t.entry.Meta...)
 	l.told = append(l.told, t)
-	if t.entry.Promised {
-		if l.awaited[t.entry.Key()] == nil {
-			l.awaited[t.entry.Key()] = t
-		}
+	if t.awaits && l.awaited[t.entry.Key()] == nil {
+		l.awaited[t.entry.Key()] = t
 	}
 }
 

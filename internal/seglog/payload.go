@@ -12,7 +12,7 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 }
 
 // appendPublish appends the payload of a publish record.
-func appendPublish(b []byte, state map[string][]byte, entries []Entry) []byte {
+func appendPublish(b []byte, state map[string][]byte, entries []numbered) []byte {
 	b = binary.AppendUvarint(b, uint64(len(state)))
 	for _, name := range slices.Sorted(maps.Keys(state)) {
 		b = appendString(b, name)
@@ -25,7 +25,8 @@ func appendPublish(b []byte, state map[string][]byte, entries []Entry) []byte {
 	return b
 }
 
-func appendEntry(b []byte, e *Entry) []byte {
+func appendEntry(b []byte, e *numbered) []byte {
+	b = binary.AppendUvarint(b, e.seq)
 	b = appendString(b, e.Stream)
 	b = binary.AppendUvarint(b, e.Number)
 	b = binary.AppendVarint(b, e.Date.Unix())
@@ -134,22 +135,25 @@ func (d *decoder) uint32() uint32 {
 // done reports whether all was there, and no more.
 func (d *decoder) done() bool { return !d.bad && len(d.p) == 0 }
 
-func (d *decoder) publish() (state map[string][]byte, entries []Entry) {
+func (d *decoder) publish() (state map[string][]byte, entries []numbered) {
 	n := d.count(2)
 	state = make(map[string][]byte, n)
 	for range n {
 		name := d.name()
 		state[name] = d.bytes(MaxState)
 	}
-	n = d.count(8)
-	entries = make([]Entry, 0, n)
+	n = d.count(9)
+	entries = make([]numbered, 0, n)
 	for range n {
 		entries = append(entries, d.entry())
 	}
 	return state, entries
 }
 
-func (d *decoder) entry() (e Entry) {
+func (d *decoder) entry() (e numbered) {
+	if e.seq = d.uvarint(); e.seq > 1<<62 { // there is always a next one
+		d.bad = true
+	}
 	e.Stream, e.Number = d.name(), d.uvarint()
 	sec, nsec := d.varint(), d.uvarint()
 	e.Date = time.Unix(sec, int64(min(nsec, 999_999_999))).UTC()

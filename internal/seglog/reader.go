@@ -34,7 +34,7 @@ func Read(o Options) (*Reader, *Recovered, error) {
 	r.bare()
 	rd := &Reader{}
 	rd.start(r)
-	return rd, &r.out, nil
+	return rd, r.finish(), nil
 }
 
 func (r *Reader) start(rec *recovery) {

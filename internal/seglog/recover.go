@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -21,8 +22,10 @@ type recovery struct {
 	out   Recovered
 	files []*scanned
 
+	list  []numbered  // the entries as they were found
 	base  int         // entries that were let go
-	at    map[Key]int // base + index in out.Entries
+	at    map[Key]int // base + index in list
+	seq   uint64      // of the entry announced last
 	metas int64
 	again map[Key][]Ref // bodies less the last
 
@@ -36,8 +39,16 @@ type scanned struct {
 	scan    *scan
 	blobs   map[string]bool // that it holds
 	loose   []loose         // bodies that no Sync is known to have covered
+	fresh   []loose         // entries, likewise
 	items   []item          // all of the newest file, if it is to be sealed
 	indexed int             // bytes of items; beyond maxPayload they are too many
+}
+
+// A numbered entry has its place in the order of announcing: what is said again
+// in a newer file stands behind what it came before.
+type numbered struct {
+	Entry
+	seq uint64
 }
 
 type loose struct {
@@ -46,10 +57,12 @@ type loose struct {
 	off int64 // of the record
 }
 
-// recover reads the directory.
-func recoverDir(o Options) (*recovery, error) {
+// recoverDir reads the directory.
+func recoverDir(o Options) (*recovery, error) { return recoverBounded(o, MaxEntries) }
+
+func recoverBounded(o Options, maxEntries int) (*recovery, error) {
 	r := &recovery{
-		o: o, next: 1, names: map[string]string{}, at: map[Key]int{}, again: map[Key][]Ref{}, maxEntries: MaxEntries,
+		o: o, next: 1, names: map[string]string{}, at: map[Key]int{}, again: map[Key][]Ref{}, maxEntries: maxEntries,
 		out: Recovered{State: map[string][]byte{}, Blobs: map[string][]byte{}, Clean: true},
 	}
 	names, err := o.FS.ReadDir(o.Dir)
@@ -114,6 +127,7 @@ func (r *recovery) file(id uint64, budget *int64) error {
 	sf.loose = slices.DeleteFunc(sf.loose, func(l loose) bool {
 		return l.ref.Offset+l.ref.Size+wholeSize <= sf.scan.durable
 	})
+	sf.fresh = slices.DeleteFunc(sf.fresh, func(l loose) bool { return l.off < sf.scan.durable })
 	sf.scan.f, sf.scan.buf, sf.scan.take = nil, nil, nil
 	return nil
 }
@@ -129,7 +143,7 @@ func (r *recovery) take(sf *scanned, it item) {
 		}
 		state, entries := d.publish()
 		if bad = !d.done(); !bad {
-			r.publish(sf, it.flags, state, entries)
+			r.publish(sf, it, state, entries)
 		}
 	case blob:
 		name, size, sum := d.name(), d.uvarint(), d.uint32()
@@ -156,8 +170,8 @@ func (r *recovery) take(sf *scanned, it item) {
 	sf.items = append(sf.items, it)
 }
 
-func (r *recovery) publish(sf *scanned, flags byte, state map[string][]byte, entries []Entry) {
-	if flags&checkpoint != 0 {
+func (r *recovery) publish(sf *scanned, it item, state map[string][]byte, entries []numbered) {
+	if it.flags&checkpoint != 0 {
 		clear(r.out.State)
 		r.state = 0
 	}
@@ -166,16 +180,20 @@ func (r *recovery) publish(sf *scanned, flags byte, state map[string][]byte, ent
 		e := &entries[i]
 		sf.info.count(e.Date)
 		if _, ok := r.at[e.Key()]; ok {
-			if flags&carried == 0 {
+			if it.flags&carried == 0 {
 				r.out.Duplicates++
 			}
 			continue
 		}
-		r.at[e.Key()] = r.base + len(r.out.Entries)
-		r.out.Entries = append(r.out.Entries, *e)
+		if !sf.scan.sealed {
+			sf.fresh = append(sf.fresh, loose{key: e.Key(), off: it.off})
+		}
+		r.at[e.Key()] = r.base + len(r.list)
+		r.list = append(r.list, *e)
+		r.seq = max(r.seq, e.seq)
 		r.metas += int64(len(e.Meta))
 	}
-	if len(r.out.Entries) > r.maxEntries || r.metas > MaxMetas {
+	if len(r.list) > r.maxEntries || r.metas > MaxMetas {
 		r.trim(sf.scan.name)
 	}
 }
@@ -184,15 +202,15 @@ func (r *recovery) publish(sf *scanned, flags byte, state map[string][]byte, ent
 // not asked again for each record.
 func (r *recovery) trim(name string) {
 	n := 0
-	for len(r.out.Entries)-n > r.maxEntries-r.maxEntries/8 || r.metas > MaxMetas-MaxMetas/8 {
-		e := &r.out.Entries[n]
+	for len(r.list)-n > r.maxEntries-r.maxEntries/8 || r.metas > MaxMetas-MaxMetas/8 {
+		e := &r.list[n]
 		r.metas -= int64(len(e.Meta))
 		delete(r.at, e.Key())
 		n++
 	}
 	r.cut(Cut{name, 0, 0, fmt.Sprintf("more than %d entries or %d bytes of meta: the oldest %d left out", r.maxEntries, MaxMetas, n)})
 	r.base += n
-	r.out.Entries = slices.Clone(r.out.Entries[n:])
+	r.list = slices.Clone(r.list[n:])
 }
 
 // setState puts what is newer over state, as far as MaxState goes, and returns
@@ -244,7 +262,7 @@ func (r *recovery) body(sf *scanned, k Key, it item) {
 		r.cut(Cut{sf.scan.name, it.off, it.ref.Size, fmt.Sprintf("body %s %d without its announcement", k.Stream, k.Number)})
 		return
 	}
-	e := &r.out.Entries[i-r.base]
+	e := &r.list[i-r.base]
 	// One that is stored again is better than the one before: a Sync had failed.
 	if !e.Body.IsZero() && len(r.again[k]) < 8 {
 		r.again[k] = append(r.again[k], e.Body)
@@ -298,7 +316,7 @@ func (r *recovery) leaveOut(bad map[Ref]bool) {
 			if !ok || !bad[l.ref] {
 				continue
 			}
-			e := &r.out.Entries[i-r.base]
+			e := &r.list[i-r.base]
 			if e.Body != l.ref {
 				continue
 			}
@@ -316,12 +334,45 @@ func (r *recovery) leaveOut(bad map[Ref]bool) {
 
 // bare takes the bodies away from entries whose blob is lost: nothing plays them.
 func (r *recovery) bare() {
-	for i := range r.out.Entries {
-		e := &r.out.Entries[i]
+	for i := range r.list {
+		e := &r.list[i]
 		if _, ok := r.out.Blobs[e.Blob]; e.Blob != "" && !ok {
 			e.Body = Ref{}
 		}
 	}
+}
+
+// fresh returns the entries whose announcement no Sync is known to have covered.
+// The next file says them again: the process that died may have been told by the
+// disk that they are lost, and the system tells nobody twice.
+func (r *recovery) fresh() (out []numbered) {
+	for _, sf := range r.files {
+		for _, l := range sf.fresh {
+			i, ok := r.at[l.key]
+			if !ok {
+				continue
+			}
+			e := r.list[i-r.base]
+			if _, ok := r.out.Blobs[e.Blob]; e.Blob == "" || ok {
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortStableFunc(out, bySeq)
+	return out[max(len(out)-maxWaiting, 0):]
+}
+
+func bySeq(a, b numbered) int { return cmp.Compare(a.seq, b.seq) }
+
+// finish puts the entries into the order in which they were announced.
+func (r *recovery) finish() *Recovered {
+	slices.SortStableFunc(r.list, bySeq)
+	r.out.Entries = make([]Entry, len(r.list))
+	for i := range r.list {
+		r.out.Entries[i] = r.list[i].Entry
+	}
+	r.list, r.at = nil, nil
+	return &r.out
 }
 
 // newest returns the newest file, nil if there is none.

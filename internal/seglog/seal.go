@@ -57,7 +57,8 @@ func (d *decoder) item(id uint64, end int64) (it item) {
 
 // fromSeal takes the file's records from the seal, if it has a good one at its end.
 func (s *scan) fromSeal() bool {
-	tail, err := s.bytes(max(s.size-window, 0), window)
+	const most = 32 << 10 // of most seals, all
+	tail, err := s.bytes(max(s.size-most, 0), most)
 	if err != nil || len(tail) < headerSize+8 {
 		return false
 	}

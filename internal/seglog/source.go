@@ -17,7 +17,7 @@ type source struct {
 	at   int64 // where buf begins
 }
 
-const window = 16 << 10
+const window = 4 << 10
 
 // bytes returns n bytes at off, fewer at the end of the file. They are good until
 // the next call.

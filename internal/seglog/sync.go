@@ -116,6 +116,10 @@ func appendSealed(index []byte, off int64) []byte {
 // mend cuts the torn tail of the newest file and seals it. A disk that does not
 // let it is no reason not to start: the file is scanned again next time.
 func (r *recovery) mend() {
+	// The process that died may not have made the names durable, old or new.
+	if err := r.o.FS.SyncDir(r.o.Dir); err != nil {
+		r.out.Unsealed = fmt.Errorf("sync the log directory: %w", err)
+	}
 	sf := r.newest()
 	if sf == nil || sf.scan.sealed || sf.scan.err != nil || !sf.scan.known {
 		return
@@ -138,8 +142,7 @@ func (r *recovery) mendFile(sf *scanned) error {
 		}
 		sf.info.Bytes = s.end
 	}
-	// The process that died may have synced neither the bytes nor the name.
-	if err := errors.Join(f.Sync(), r.o.FS.SyncDir(r.o.Dir)); err != nil {
+	if err := f.Sync(); err != nil {
 		return err
 	}
 	h := header{kind: seal, nonce: s.nonce, off: s.end, synced: s.end}

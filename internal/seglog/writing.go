@@ -163,7 +163,7 @@ func (l *Log) begin() error {
 func (l *Log) head(again []*told) (b []byte, added []string) {
 	b = appendPreamble(nil, l.cur.nonce)
 	b = l.record(b, publish, checkpoint, appendPublish(nil, l.state, nil))
-	entries := make([]Entry, len(again))
+	entries := make([]numbered, len(again))
 	for i, t := range again {
 		entries[i] = t.entry
 	}
@@ -187,7 +187,7 @@ func (l *Log) forget(t *told) {
 }
 
 // appendBlobs appends the blobs that entries need and the file has not got.
-func (l *Log) appendBlobs(b []byte, entries []Entry, blobs map[string][]byte) (_ []byte, added []string) {
+func (l *Log) appendBlobs(b []byte, entries []numbered, blobs map[string][]byte) (_ []byte, added []string) {
 	for i := range entries {
 		name := entries[i].Blob
 		if name == "" || l.holds[l.cur.id][name] || slices.Contains(added, name) {
