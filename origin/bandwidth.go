@@ -99,10 +99,13 @@ func (s *stated) say(measured, up, minute int64) int64 {
 	return s.rate
 }
 
-// restore takes over what was stated before the origin restarted.
+// restore takes over what was stated before the origin restarted; it weighs as much as ten
+// minutes of media.
 func (b *bandwidth) restore(peak, average int64, now time.Time) {
-	minute := now.Unix() / 60
-	b.peakSaid, b.averageSaid = stated{peak, minute}, stated{average, minute}
+	const weight = 10 * time.Minute
+	b.latest = now.Unix() / 60
+	b.peakSaid, b.averageSaid = stated{peak, b.latest}, stated{average, b.latest}
+	b.hour[b.latest%int64(len(b.hour))] = minute{at: b.latest, dur: weight, bytes: average / 8 * int64(weight/time.Second)}
 }
 
 // state returns what the multivariant playlist says: "measured peak bit rate < 125 % of

@@ -42,7 +42,8 @@ type (
 		Pace   time.Duration `json:"pace"`
 		Clean  bool          `json:"clean,omitempty"` // no number was used beyond the last entry
 		Tracks []cmaf.Track  `json:"tracks,omitempty"`
-		Map    string        `json:"map,omitempty"`
+		Map    string        `json:"map,omitempty"`  // path of its init segment, as it is pushed
+		Init   string        `json:"init,omitempty"` // and its name, as it is published
 		Rate   float64       `json:"rate,omitempty"`
 		Solo   bool          `json:"solo"`
 		// Bits a second, as the multivariant playlist states them.
@@ -116,11 +117,21 @@ func (c *channel) keep(r *rendition, need int, now time.Time) {
 func (c *channel) stateOf(r *rendition, g grant, clean bool) stateOf {
 	s := renditionState{
 		Order: r.order, Path: r.path, Name: r.name, Until: g.until, At: g.at, Wait: g.wait, Pace: g.pace, Clean: clean,
-		Tracks: r.tracks, Map: r.mapPath, Rate: r.rate, Solo: r.solo, Peak: r.bw.peakSaid.rate, Average: r.bw.averageSaid.rate,
+		Tracks: r.tracks, Map: r.mapPath, Init: r.initName(), Rate: r.rate, Solo: r.solo, Peak: r.bw.peakSaid.rate, Average: r.bw.averageSaid.rate,
 		FramePeak: r.frameRates.peakSaid.rate, FrameAverage: r.frameRates.averageSaid.rate,
 		Gaps: r.gapCount, Longest: r.longest, Gone: r.gone, Ended: r.ended,
 	}
 	return stateOf{key: renditionKey + r.name, value: encode(s), grant: g, r: r}
+}
+
+// initName is the init segment of the newest segment; "" where it has none.
+func (r *rendition) initName() string {
+	for i := len(r.log) - 1; i >= 0; i-- {
+		if r.log[i].init != nil {
+			return r.log[i].init.name
+		}
+	}
+	return ""
 }
 
 func (c *channel) deposit(r *rendition, seg *segment) deposit {

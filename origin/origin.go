@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -307,18 +308,8 @@ func (o *Origin) epoch(now time.Time) string {
 		last := o.lastName.Load()
 		next := max(now.UnixMilli(), last+1)
 		if o.lastName.CompareAndSwap(last, next) {
-			return strconv.FormatInt(next, 36)
-		}
-	}
-}
-
-// epochUsed notes an epoch of an earlier life.
-func (o *Origin) epochUsed(epoch string) {
-	n, err := strconv.ParseInt(epoch, 36, 64)
-	for err == nil {
-		last := o.lastName.Load()
-		if n <= last || o.lastName.CompareAndSwap(last, n) {
-			return
+			// The clock alone would do, were it never set back.
+			return strconv.FormatInt(next, 36) + strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
 		}
 	}
 }

@@ -97,7 +97,6 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	}
 	c := o.newChannel(name, "", now)
 	c.epoch, c.since = s.Epoch, s.Since
-	o.epochUsed(s.Epoch)
 	c.lines = timelines{first: s.First, opened: s.Opened, latest: timeline{s.Timeline, s.At, s.Timed, s.Date}}
 	if want := int((config.TargetDuration + time.Second - 1) / time.Second); want != 0 && want != s.Target {
 		c.log.Warn("channels.*.target_duration differs from what is published and never changes during a publishing: it holds from the next one on",
@@ -136,6 +135,12 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		r := newRendition(rs.Name, rs.Path, c.published, o.metrics)
 		r.order = len(c.order)
 		c.recoverRendition(r, &rs, entries[rs.Name], inits, now)
+		if i := inits[rs.Init]; i != nil && rs.Map != "" && c.store.byPath[rs.Map] == nil && i.up.buf.TryRef() {
+			// An encoder that goes on sends its init segment no more.
+			c.store.gen++
+			c.held.Add(i.up.cost)
+			c.store.put(&upload{path: rs.Map, gen: c.store.gen, buf: i.up.buf, cost: i.up.cost, sum: i.up.sum, begun: now, done: now, probe: i.up.probe, holders: 1})
+		}
 		names[r.name], c.byPath[r.path] = r, r
 		c.order = append(c.order, r)
 	}

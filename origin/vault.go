@@ -89,15 +89,22 @@ func (v *vault) do(f func(*seglog.Log)) {
 
 // discard ends the vault; then is called when its log is closed.
 func (v *vault) discard(then func() error) {
+	v.empty()
 	v.mu.Lock()
 	v.gone = then
+	v.mu.Unlock()
+	v.stir()
+}
+
+// empty gives up what waits.
+func (v *vault) empty() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for i := range v.queue {
 		v.m.storeQueue.Add(-float64(v.queue[i].size()))
 		v.queue[i].release()
 	}
 	v.queue, v.waiting = nil, 0
-	v.mu.Unlock()
-	v.stir()
 }
 
 func (v *vault) stir() {
@@ -219,6 +226,7 @@ func (v *vault) run(ctx context.Context) {
 
 // finish closes the log; ok: all that was published is on it.
 func (v *vault) finish(ok bool) {
+	defer v.empty()
 	l := v.disk.Load()
 	if l == nil {
 		v.clean = ok
@@ -233,6 +241,7 @@ func (v *vault) finish(ok bool) {
 
 // takeAway closes the log of a channel that is gone, and then does what is left to do.
 func (v *vault) takeAway(then func() error) {
+	defer v.empty()
 	v.clean = true
 	if l := v.disk.Load(); l != nil {
 		_ = l.Close() // it is deleted
