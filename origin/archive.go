@@ -36,6 +36,7 @@ type archive struct {
 	words   []string       // endings of names
 	inits   []*initSegment // used by all; [0] is nil
 	longest time.Duration  // of the playlists over it that were served
+	spoilt  uint64         // counts changes of what stays
 }
 
 func newArchive() *archive { return &archive{inits: []*initSegment{nil}} }
@@ -78,7 +79,15 @@ func (a *archive) spoil(number uint64) {
 	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
 	if ok {
 		a.all[i].body = seglog.Ref{}
+		a.spoilt++
 	}
+}
+
+// changes counts how often a segment that stays became another: a gap.
+func (a *archive) changes() uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.spoilt
 }
 
 // initOf finds an init segment of that name that a shelved segment needs.

@@ -12,17 +12,19 @@ import (
 // A channel is one publishing: what one encoder pushes, and what viewers see of it. Viewers
 // take no lock; an encoder waits only for its own channel.
 type channel struct {
-	name    string
-	o       *Origin
-	config  Channel
-	log     *slog.Logger
-	since   time.Time
-	by      string       // the publisher that began it
-	held    atomic.Int64 // bytes of memory that its uploads, media and playlists cost
-	epoch   string
-	multi   atomic.Pointer[multiSnapshot]
-	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
-	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
+	name   string
+	o      *Origin
+	config Channel
+	log    *slog.Logger
+	since  time.Time
+	by     string       // the publisher that began it
+	held   atomic.Int64 // bytes of memory that its uploads, media and playlists cost
+	epoch  string
+	multi  atomic.Pointer[multiSnapshot]
+
+	pastMulti atomic.Pointer[multiSnapshot]         // the newest, for DVR and assets: it outlives multi
+	byName    atomic.Pointer[map[string]*rendition] // replaced, never changed
+	nextDue   atomic.Int64                          // unix nanoseconds at which tick has something to do
 
 	vault *vault // nil: memory only
 	// What the operator made of it. Both are changed under mu.
@@ -44,6 +46,7 @@ type channel struct {
 	lastPush  time.Time
 	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
+	restored  bool   // from disk
 	sealed    bool   // nothing is published any more: the process ends
 	gone      uint64 // files of the log up to this one were removed for want of room
 	ranges    dateRanges
@@ -210,6 +213,10 @@ func (c *channel) addRendition(path string) *rendition {
 	r := newRendition(name, path, c.published, c.o.metrics)
 	r.order = len(c.order)
 	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
+	if c.restored { // the process before may have had one of that name, and not come to write it down
+		r.next = r.grant.ceiling(time.Now())
+		r.show()
+	}
 	r.ranges = c.ranges.list
 	c.byPath[path] = r
 	c.order = append(c.order, r)

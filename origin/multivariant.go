@@ -53,6 +53,9 @@ func (c *channel) refreshMulti(now time.Time) {
 		return
 	}
 	c.multi.Store(&multiSnapshot{m, render(m.Append, c.o.metrics)})
+	whole := *m
+	whole.IFrames = nil // there are none over the past
+	c.pastMulti.Store(&multiSnapshot{&whole, render(whole.Append, c.o.metrics)})
 }
 
 // missing counts renditions that are expected and have no media.

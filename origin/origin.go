@@ -118,6 +118,7 @@ type Origin struct {
 	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
 	depot    *depot                              // nil: memory only
 	bodies   *bodies                             // read from the depot
+	pasts    pasts
 	keepers  keepers
 	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
 	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise

@@ -110,7 +110,7 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		}
 	}
 	c.vault = c.newVault(l)
-	c.resumed, c.first, c.silent = now, now, true
+	c.resumed, c.first, c.silent, c.restored = now, now, true, true
 
 	var states []renditionState
 	for key, text := range rec.State {

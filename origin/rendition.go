@@ -335,7 +335,7 @@ func (r *rendition) publish(now time.Time) {
 func (r *rendition) show() {
 	s := &snapshot{
 		log: r.log[:len(r.log):len(r.log)], window: r.log[r.from:len(r.log):len(r.log)],
-		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
+		inits: r.inits, target: r.rule.target, next: r.next, edge: r.date, solo: r.solo, ended: r.ended, gone: r.gone,
 		ranges: reach(r.ranges, r.log[r.from:]),
 	}
 	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)

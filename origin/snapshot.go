@@ -54,7 +54,8 @@ type snapshot struct {
 	inits   []*initSegment
 	target  int // seconds
 	next    uint64
-	solo    bool // every segment so far can be decoded without those before it
+	solo    bool      // every segment so far can be decoded without those before it
+	edge    time.Time // where the last segment ends
 	ended   bool
 	gone    bool // dropped: its playlist is 410
 	ranges  []playlist.DateRange

@@ -55,6 +55,9 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		return multivariantAnswer, c.viewMulti(req), nil
 	}
 	name, file, _ = strings.Cut(file, "/")
+	if at, ok := strings.CutPrefix(name, spanMark); ok {
+		return c.viewPast(req, at, file)
+	}
 	r := (*c.byName.Load())[name]
 	switch {
 	case r == nil:
