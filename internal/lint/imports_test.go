@@ -16,6 +16,9 @@ var mayImport = map[string][]string{
 	"internal/mpegts":        {"internal/cmaf"},
 	"internal/wire":          {"internal/web", "internal/spool"},
 	"internal/wire/wiretest": {"internal/web", "internal/spool"},
+	"internal/disk":          {},
+	"internal/disk/disktest": {"internal/disk"},
+	"internal/seglog":        {"internal/disk"},
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
@@ -29,6 +32,7 @@ var mayImport = map[string][]string{
 var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
+		"internal/disk", "internal/disk/disktest", "internal/seglog",
 		"playlist", "token", "cache", "origin", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
