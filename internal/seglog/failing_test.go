@@ -101,3 +101,62 @@ func TestAFailedSyncNamesWhatMayBeLost(t *testing.T) {
 		t.Error("the state is gone")
 	}
 }
+
+// A Sync does not say that all is well before what a failed one lost is written
+// again, though nothing new was written since.
+func TestASyncOwesWhatAFailedOneLost(t *testing.T) {
+	g := newRig(t, 1)
+	e := g.entry("hd")
+	g.must(e, 500)
+	g.disk.FailSome(disktest.Sync, "", 1, syscall.EIO)
+	is(t, g.sync(), syscall.EIO)
+	g.disk.Full(10)
+	is(t, g.sync(), syscall.ENOSPC)
+	g.disk.Room(-1)
+	ok(t, g.sync())
+	g.disk.PowerCut(g.rng)
+	g.open()
+	if len(g.rec.Entries) != 1 {
+		t.Errorf("%+v", g.rec.Entries)
+	}
+}
+
+// Of two bodies of one segment the later counts: the earlier was stored again
+// because nobody knows how much of it the disk has.
+func TestTheBodyThatWasStoredAgainCounts(t *testing.T) {
+	g := newRig(t, 1)
+	e := g.entry("hd")
+	g.must(e, 500)
+	g.disk.FailSome(disktest.Sync, "", 1, syscall.EIO)
+	is(t, g.sync(), syscall.EIO)
+	ok(t, g.body(e.Key(), 500))
+	ok(t, g.sync())
+	g.disk.Kill(g.rng)
+	g.open()
+	if got := g.rec.Entries[0].Body.File; got != 2 {
+		t.Errorf("its body is in file %d", got)
+	}
+}
+
+// A disk that cannot be read costs what it does not give, and is not written to.
+func TestAFileThatCannotBeReadIsNotCut(t *testing.T) {
+	g := newRig(t, 1)
+	g.must(g.entry("hd"), 9000)
+	ok(t, g.sync())
+	g.disk.Kill(g.rng)
+	g.disk.Fail(disktest.Read, syscall.EIO)
+	o := g.o
+	o.FS = g.disk.FS()
+	l, rec, err := Open(o)
+	ok(t, err)
+	if !rec.Missing || len(rec.Entries) != 0 || len(rec.Cut) == 0 || !strings.Contains(rec.Cut[0].Why, "input/output") {
+		t.Errorf("%+v, %v", rec.Entries, rec.Cut)
+	}
+	ok(t, l.Announce(map[string][]byte{"other": []byte("v1")}, nil, nil))
+	ok(t, l.Close())
+	g.disk.Fail(disktest.Read, nil)
+	g.open() // judges that all is there
+	if g.rec.Missing || string(g.rec.State["other"]) != "v1" || len(g.rec.Entries) != 1 || g.rec.Entries[0].Body.IsZero() {
+		t.Errorf("%+v", g.rec.Entries)
+	}
+}

@@ -51,6 +51,7 @@ type rig struct {
 	redo    []Key            // what a SyncError named
 	written map[Key][]byte
 	shaky   map[Key]bool     // was named in a SyncError, and not stored again
+	lies    bool             // a Sync was made to fail
 	doubted bool             // the last Sync failed
 	bare    map[Key]bool     // came back without its blob once
 	excused map[Key]bool     // recovered after a Sync that failed: the disk may have lied ever since
@@ -81,6 +82,9 @@ func (g *rig) open() {
 	l, rec, err := Open(g.o)
 	ok(g.t, err)
 	g.log, g.rec = l, rec
+	if rec.Missing && !g.lies {
+		g.t.Fatalf("something durable is missing: %v", rec.Cut)
+	}
 	g.judge(rec, &l.Reader)
 }
 
@@ -120,9 +124,7 @@ func (g *rig) announce(es ...Entry) error {
 	// With the process dead it may be on disk or not: judge allows both, as it
 	// does for all that no Sync covered.
 	g.state[name] = append(g.state[name], value)
-	for _, e := range es {
-		g.entries = append(g.entries, e)
-	}
+	g.entries = append(g.entries, es...)
 	return err
 }
 
