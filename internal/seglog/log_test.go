@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/internal/disk"
@@ -379,20 +380,20 @@ func TestRecoveryIsBounded(t *testing.T) {
 
 // An open log holds up nobody while the disk stalls, but the one who writes.
 func TestAStalledDiskHoldsUpTheWriterOnly(t *testing.T) {
-	g := newRig(t, 1)
-	g.must(g.entry("hd"), 1000)
-	ref := g.refs()[0]
-	g.disk.Stall()
-	done := make(chan error)
-	go func() { done <- g.log.Sync() }()
-	for g.disk.Blocked(disktest.Sync) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if len(g.read(ref)) != 1000 || len(g.log.Files()) != 1 {
-		t.Error("a reader got something else")
-	}
-	g.disk.Resume()
-	ok(t, <-done)
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, 1)
+		g.must(g.entry("hd"), 1000)
+		ref := g.refs()[0]
+		g.disk.Stall()
+		done := make(chan error)
+		go func() { done <- g.log.Sync() }()
+		synctest.Wait()
+		if g.disk.Blocked(disktest.Sync) != 1 || len(g.read(ref)) != 1000 || len(g.log.Files()) != 1 {
+			t.Error("a reader was held up, or the writer was not")
+		}
+		g.disk.Resume()
+		ok(t, <-done)
+	})
 }
 
 // The same on the file system that operators have.
