@@ -14,11 +14,11 @@ var mayImport = map[string][]string{
 	"internal/spool":         {"internal/web"},
 	"internal/cmaf":          {},
 	"internal/mpegts":        {"internal/cmaf"},
+	"internal/wire":          {"internal/web", "internal/spool"},
+	"internal/wire/wiretest": {"internal/web", "internal/spool"},
 	"internal/disk":          {},
 	"internal/disk/disktest": {"internal/disk"},
 	"internal/seglog":        {"internal/disk"},
-	"internal/wire":          {"internal/web", "internal/spool"},
-	"internal/wire/wiretest": {"internal/web", "internal/spool"},
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
@@ -31,7 +31,8 @@ var mayImport = map[string][]string{
 // The packages of the roof import what stands below them.
 var (
 	below = []string{
-		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/disk/disktest", "internal/seglog", "internal/wire",
+		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
+		"internal/disk", "internal/disk/disktest", "internal/seglog",
 		"playlist", "token", "cache", "origin", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)

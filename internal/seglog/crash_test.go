@@ -83,6 +83,7 @@ func (g *rig) live() {
 			}
 		case r == 18 && g.rng.IntN(3) == 0:
 			g.disk.FailSome(disktest.Sync, "", 1, syscall.EIO)
+			g.lies = true
 		case r == 19 && g.rng.IntN(3) == 0:
 			if files := g.log.Files(); len(files) > 2 {
 				err = g.log.Remove(files[0].ID)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+
+	"weir/internal/disk/disktest"
 )
 
 // write fills a log of several files, and closes it or leaves it as a kill does.
@@ -125,15 +127,14 @@ func TestAScanGoesOnBehindDamage(t *testing.T) {
 	g := newRig(t, 1)
 	g.o.FileBytes = 1 << 20
 	g.open()
-	var es []Entry
 	for range 10 {
 		e := g.entry("hd")
 		e.Promised, e.Blob = true, ""
-		es = append(es, e)
 		ok(t, g.announce(e))
 		ok(t, g.body(e.Key(), 3000))
 	}
 	ok(t, g.sync())
+	durable := int(g.log.cur.end)
 	ok(t, g.announce(g.entry("hd")))
 	g.disk.Kill(g.rng)
 	whole := map[uint64][]byte{}
@@ -152,6 +153,9 @@ func TestAScanGoesOnBehindDamage(t *testing.T) {
 			if !e.Body.IsZero() && rd.ReadBody(e.Body, discard{}) == nil {
 				good++
 			}
+		}
+		if off > preambleSize && off < durable && len(rec.Entries) < 11 && !rec.Missing {
+			t.Fatalf("one bit at %d cost an entry that was durable, and nobody said so", off)
 		}
 		if len(rec.Entries) < 10 || good < 9 {
 			t.Fatalf("one bit at %d cost more than one record: %d entries, %d bodies, %v", off, len(rec.Entries), good, rec.Cut)
@@ -189,6 +193,53 @@ func TestARecordWithinABodyIsNotBelieved(t *testing.T) {
 	ok(t, err)
 	if len(rec.Entries) != 1 || !rec.Entries[0].Body.IsZero() {
 		t.Errorf("recovered %+v", rec.Entries)
+	}
+}
+
+// Blocks that a disk hands out again, and blocks in the wrong place, hold good
+// records that are none of this file, or none of this place.
+func TestARecordIsGoodInItsPlaceOnly(t *testing.T) {
+	g := newRig(t, 1)
+	g.must(g.entry("hd"), 100)
+	g.disk.Kill(g.rng)
+	stale, moved := g.entry("hd"), g.entry("hd")
+	ok(t, g.disk.Edit(g.names()[0], func(p []byte) []byte {
+		nonce, _ := parsePreamble(p)
+		add := func(nonce uint64, shift int64, e Entry) {
+			h := header{kind: publish, nonce: nonce, off: int64(len(p)) + shift}
+			p = appendRecord(p, h, appendPublish(nil, nil, []numbered{{e, 9}}))
+		}
+		add(nonce+1, 0, stale)
+		add(nonce, -48, moved)
+		return p
+	}))
+	_, rec, err := Read(Options{FS: g.disk.FS(), Dir: g.o.Dir})
+	ok(t, err)
+	if len(rec.Entries) != 1 || rec.Entries[0].Body.IsZero() || len(rec.Cut) != 1 {
+		t.Errorf("%+v, %v", rec.Entries, rec.Cut)
+	}
+}
+
+// A torn tail is cut off once, reported, and is not there at the next start.
+func TestATornTailIsCutOnce(t *testing.T) {
+	g := newRig(t, 1)
+	g.must(g.entry("hd"), 100)
+	good := g.log.cur.end
+	e := g.entry("hd")
+	e.Promised = true
+	ok(t, g.announce(e))
+	with := g.log.cur.end
+	g.disk.KillAfter(80)
+	is(t, g.body(e.Key(), 500), disktest.ErrDead)
+	g.disk.Kill(g.rng)
+	g.open()
+	if len(g.rec.Cut) != 1 || g.rec.Cut[0].Offset != with || g.rec.Cut[0].Bytes != 80 || good >= with || g.rec.Clean || g.rec.Missing {
+		t.Errorf("%v, and not 80 bytes at %d", g.rec.Cut, with)
+	}
+	_, rec, err := Read(g.o)
+	ok(t, err)
+	if len(rec.Cut) != 0 || len(rec.Entries) != 2 || rec.Verified+rec.Unverified != 0 {
+		t.Errorf("at the next start: %v, %d bytes to verify", rec.Cut, rec.Verified)
 	}
 }
 

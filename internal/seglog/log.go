@@ -31,6 +31,7 @@ type Log struct {
 	told    []*told                    // what a new file must say again, in order
 	awaited map[Key]*told              // those that wait for their body, or for its Sync
 	unsure  []error                    // a *SyncError each, for the next Sync to return
+	partial bool                       // a file could not be read: there may be more state than ours
 	owing   bool                       // a Sync failed, and no new file says again what it covered
 	clean   bool                       // the newest file ends with a clean seal, or there is none
 	closed  bool
@@ -93,7 +94,7 @@ func Open(o Options) (*Log, *Recovered, error) {
 		l.told = append(l.told, &told{entry: e, files: 1})
 	}
 	l.start(r)
-	l.seq = r.seq
+	l.seq, l.partial = r.seq, r.unread
 	return l, r.finish(), nil
 }
 
@@ -279,7 +280,7 @@ func (l *Log) Close() error {
 		return ErrClosed
 	}
 	err := l.Sync()
-	if err == nil && l.cur == nil && !l.clean {
+	if err == nil && l.cur == nil && !l.clean && !l.partial {
 		err = l.begin() // a file to say it in
 	}
 	if l.cur != nil {

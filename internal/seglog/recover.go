@@ -22,12 +22,13 @@ type recovery struct {
 	out   Recovered
 	files []*scanned
 
-	list  []numbered  // the entries as they were found
-	base  int         // entries that were let go
-	at    map[Key]int // base + index in list
-	seq   uint64      // of the entry announced last
-	metas int64
-	again map[Key][]Ref // bodies less the last
+	list   []numbered  // the entries as they were found
+	base   int         // entries that were let go
+	at     map[Key]int // base + index in list
+	unread bool        // a file could not be read to its end
+	seq    uint64      // of the entry announced last
+	metas  int64
+	again  map[Key][]Ref // bodies less the last
 
 	state, blobs int64 // bytes
 	maxEntries   int
@@ -104,16 +105,18 @@ func (r *recovery) file(id uint64, budget *int64) error {
 	f, err := r.o.FS.Open(name)
 	if err != nil {
 		r.cut(Cut{fileName(id), 0, 0, err.Error()})
+		r.out.Missing, r.unread = true, true
 		return nil
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
 		r.cut(Cut{fileName(id), 0, 0, err.Error()})
+		r.out.Missing, r.unread = true, true
 		return nil
 	}
 	sf := &scanned{info: FileInfo{ID: id, Bytes: size, Sealed: true}, blobs: map[string]bool{}}
-	sf.scan = &scan{source: source{f: f, size: size}, id: id, name: fileName(id), budget: budget, cut: r.cut}
+	sf.scan = &scan{source: source{f: f, size: size}, id: id, name: fileName(id), budget: budget, report: r.cut, least: -1}
 	sf.scan.take = func(it item) { r.take(sf, it) }
 	if err := sf.scan.run(); err != nil {
 		return err
@@ -127,6 +130,8 @@ func (r *recovery) file(id uint64, budget *int64) error {
 	sf.loose = slices.DeleteFunc(sf.loose, func(l loose) bool {
 		return l.ref.Offset+l.ref.Size+wholeSize <= sf.scan.durable
 	})
+	r.out.Missing = r.out.Missing || sf.scan.missing()
+	r.unread = r.unread || sf.scan.err != nil
 	sf.fresh = slices.DeleteFunc(sf.fresh, func(l loose) bool { return l.off < sf.scan.durable })
 	sf.scan.f, sf.scan.buf, sf.scan.take = nil, nil, nil
 	return nil

@@ -51,7 +51,9 @@ type rig struct {
 	redo    []Key            // what a SyncError named
 	written map[Key][]byte
 	shaky   map[Key]bool     // was named in a SyncError, and not stored again
+	lies    bool             // a Sync was made to fail
 	doubted bool             // the last Sync failed
+	bare    map[Key]bool     // came back without its blob once
 	excused map[Key]bool     // recovered after a Sync that failed: the disk may have lied ever since
 	file    map[Key][]uint64 // where it may be: no Remove took all of these
 	removed map[uint64]bool
@@ -63,7 +65,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 	g := &rig{
 		t: t, disk: disktest.NewFake(), rng: rand.New(rand.NewPCG(seed, 7)),
 		bodies: map[Key][]byte{}, synced: map[Key]bool{}, state: map[string][]int{}, kept: map[string]int{},
-		file: map[Key][]uint64{}, removed: map[uint64]bool{}, excused: map[Key]bool{}, written: map[Key][]byte{}, shaky: map[Key]bool{}, blobs: map[string][]byte{},
+		file: map[Key][]uint64{}, removed: map[uint64]bool{}, excused: map[Key]bool{}, bare: map[Key]bool{}, written: map[Key][]byte{}, shaky: map[Key]bool{}, blobs: map[string][]byte{},
 	}
 	g.o = Options{Dir: "/data/live/news", FileBytes: 20_000}
 	g.open()
@@ -80,6 +82,9 @@ func (g *rig) open() {
 	l, rec, err := Open(g.o)
 	ok(g.t, err)
 	g.log, g.rec = l, rec
+	if rec.Missing && !g.lies {
+		g.t.Fatalf("something durable is missing: %v", rec.Cut)
+	}
 	g.judge(rec, &l.Reader)
 }
 
@@ -119,9 +124,7 @@ func (g *rig) announce(es ...Entry) error {
 	// With the process dead it may be on disk or not: judge allows both, as it
 	// does for all that no Sync covered.
 	g.state[name] = append(g.state[name], value)
-	for _, e := range es {
-		g.entries = append(g.entries, e)
-	}
+	g.entries = append(g.entries, es...)
 	return err
 }
 
@@ -236,8 +239,8 @@ func (g *rig) judge(rec *Recovered, r *Reader) {
 		}
 	}
 	for k, e := range got {
-		if e.Blob != "" && (!e.Body.IsZero() || all[k] < g.durable) && !bytes.Equal(rec.Blobs[e.Blob], g.blobs[e.Blob]) {
-			g.t.Fatalf("%s %d has no blob %s", e.Stream, e.Number, e.Blob)
+		if e.Blob != "" && (!e.Body.IsZero() || len(g.removed) == 0 && all[k] < g.durable && !g.bare[k]) && !bytes.Equal(rec.Blobs[e.Blob], g.blobs[e.Blob]) {
+			g.t.Fatalf("%s %d has no blob %s: %v", e.Stream, e.Number, e.Blob, rec.Cut)
 		}
 	}
 }
@@ -277,6 +280,9 @@ func (g *rig) settle() {
 	bodies := map[Key][]byte{}
 	for _, e := range g.rec.Entries {
 		body := e.Body
+		if _, ok := g.rec.Blobs[e.Blob]; e.Blob != "" && !ok {
+			g.bare[e.Key()] = true
+		}
 		g.excused[e.Key()] = g.excused[e.Key()] || g.doubted
 		e.Body = Ref{}
 		g.entries = append(g.entries, e)

@@ -23,13 +23,26 @@ type scan struct {
 	nonce   uint64 // 0: not known yet, the preamble is damaged
 	budget  *int64 // bytes that may be searched for a record after damage
 	take    func(item)
-	cut     func(Cut)
+	report  func(Cut)
+	least   int64 // offset of the first cut; -1: none
 	known   bool  // a preamble or a record was found
 	end     int64 // of the last good record
 	durable int64 // what a Sync is known to have covered
 	sealed  bool  // a seal ends the file
 	clean   bool
 	err     error // reading failed, or was given up: nothing is known beyond
+}
+
+func (s *scan) cut(c Cut) {
+	if s.least < 0 {
+		s.least = c.Offset
+	}
+	s.report(c)
+}
+
+// missing says whether something is not there that was durable.
+func (s *scan) missing() bool {
+	return s.err != nil || s.least >= 0 && s.least < s.durable
 }
 
 // run reads the file. Only a format that is unknown is an error.

@@ -110,6 +110,10 @@ type Recovered struct {
 	// Verified and Unverified are bytes of bodies that no Sync is known to have
 	// covered: those that were checked, and those that were left to ReadBody.
 	Verified, Unverified int64
+	// Missing says that what a Sync had covered is damaged or could not be read:
+	// announcements may be missing, and the state may be older than what was
+	// last durable. Numbers that were reserved in it may have been used.
+	Missing bool
 	// Unsealed says why the newest file could not be cut or sealed (a full or
 	// failing disk). The log is usable all the same.
 	Unsealed error

@@ -162,7 +162,11 @@ func (l *Log) begin() error {
 // head returns the beginning of the current file, and the blobs in it.
 func (l *Log) head(again []*told) (b []byte, added []string) {
 	b = appendPreamble(nil, l.cur.nonce)
-	b = l.record(b, publish, checkpoint, appendPublish(nil, l.state, nil))
+	flags := byte(checkpoint)
+	if l.partial {
+		flags = 0 // what could not be read may be read another time
+	}
+	b = l.record(b, publish, flags, appendPublish(nil, l.state, nil))
 	entries := make([]numbered, len(again))
 	for i, t := range again {
 		entries[i] = t.entry
