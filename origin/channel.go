@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"weir/playlist"
 )
 
 // A channel is one publishing: what one encoder pushes, and what viewers see of it. Viewers
@@ -19,11 +17,14 @@ type channel struct {
 	config  Channel
 	log     *slog.Logger
 	since   time.Time
+	by      string       // the publisher that began it
+	held    atomic.Int64 // bytes of memory that its uploads, media and playlists cost
 	epoch   string
 	multi   atomic.Pointer[multiSnapshot]
 	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
 	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
 
+	vault *vault // nil: memory only
 	// What the operator made of it. Both are changed under mu.
 	state     atomic.Uint32 // a [State]
 	withdrawn atomic.Bool   // its playlists were taken away
@@ -32,7 +33,8 @@ type channel struct {
 	store     store
 	byPath    map[string]*rendition
 	order     []*rendition
-	texts     map[string][]byte // what was pushed, for encoders that read it back
+	texts     texts // what was pushed, for encoders that read it back
+	wants     wants
 	published *rule
 	lines     timelines
 	expected  *expectation
@@ -42,15 +44,17 @@ type channel struct {
 	lastPush  time.Time
 	silent    bool // nothing has been published for long, and the log says so
 	closed    bool
+	sealed    bool   // nothing is published any more: the process ends
+	gone      uint64 // files of the log up to this one were removed for want of room
 	ranges    dateRanges
 	stateAt   time.Time // since when state is what it is; zero: from the beginning
 }
 
-func (o *Origin) newChannel(name string, now time.Time) *channel {
+func (o *Origin) newChannel(name, by string, now time.Time) *channel {
 	c := &channel{
 		name: name, o: o, config: o.channelConfig(name), log: o.opts.Log.With("channel", name),
-		since: now, epoch: o.epoch(now), store: newStore(),
-		byPath: map[string]*rendition{}, texts: map[string][]byte{}, lastPush: now,
+		since: now, by: by, epoch: o.epoch(now), store: newStore(),
+		byPath: map[string]*rendition{}, texts: newTexts(), wants: wants{}, lastPush: now,
 	}
 	c.lines.first = secondsSince2025(now)
 	o.metrics.stateIs(name, StateLive)
@@ -92,11 +96,11 @@ func (c *channel) stored(u *upload) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.store.end(u.path)
+	u.holders = 1
 	if c.closed || c.State() != StateLive {
-		u.buf.Close()
+		c.drop(u)
 		return resultStale
 	}
-	u.holders = 1
 	old, ok := c.store.put(u)
 	if !ok {
 		c.drop(u)
@@ -120,43 +124,28 @@ func (c *channel) stored(u *upload) result {
 	return res
 }
 
-// told takes in a pushed playlist.
-func (c *channel) told(path string, text []byte) error {
-	now := time.Now()
-	kind, err := kindOf(c.name, path, text)
-	if err != nil {
-		return err
+// told takes in a pushed playlist that was understood as x.
+func (c *channel) told(path string, text []byte, x understood, now time.Time) error {
+	if x.master != nil {
+		c.toldMaster(path, text, x.master, now)
+		return nil
 	}
-	switch kind {
-	case playlist.KindMultivariant:
-		return c.toldMaster(path, text, now)
-	case playlist.KindMedia:
-		p, err := readPushed(c.name, path, text, now)
-		if err != nil || p == nil {
-			return err
-		}
-		return c.toldMedia(path, text, p, now)
-	}
-	return nil
+	return c.toldMedia(path, text, x.media, now)
 }
 
-func (c *channel) toldMaster(path string, text []byte, now time.Time) error {
-	x, err := readMaster(c.name, path, text)
-	if err != nil {
-		return err
-	}
+func (c *channel) toldMaster(path string, text []byte, x *expectation, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.State() != StateLive {
-		return nil
+		return
 	}
 	if len(x.paths) > 0 {
 		c.expected = x
+		c.keepChannel()
 	}
 	c.remember(path, text)
 	c.lastPush = now
 	c.settle(now)
-	return nil
 }
 
 func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
@@ -176,6 +165,7 @@ func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) 
 		r = c.addRendition(path)
 	}
 	c.lastPush, r.lastPush = now, now
+	c.wants.note(path, p, &c.store, now)
 	steps, stale := r.in.offer(p, &c.store)
 	if !stale {
 		c.remember(path, text)
@@ -193,16 +183,22 @@ func (c *channel) learn(p *pushed) {
 	if target == 0 {
 		target = p.target
 	}
-	td := time.Duration(target) * time.Second
+	c.fix(target, secondsSince2025(c.since))
+	c.keepChannel()
+	c.log.Info("channel publishes", "target_duration", time.Duration(target)*time.Second, "learned", d.TargetDuration == 0, "epoch", c.epoch)
+}
+
+// fix makes the rule of a publishing whose target duration, in seconds, and first number are known.
+func (c *channel) fix(target int, first uint64) {
+	d := c.config
 	hold := d.HoldFor
 	if hold == 0 {
-		hold = td * 3 / 2
+		hold = time.Duration(target) * time.Second * 3 / 2
 	}
 	c.published = &rule{
-		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: secondsSince2025(c.since),
-		window: d.Window, retention: d.Retention,
+		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: first,
+		window: d.Window, retention: d.Retention, dvr: d.DVR,
 	}
-	c.log.Info("channel publishes", "target_duration", td, "learned", d.TargetDuration == 0, "epoch", c.epoch)
 }
 
 func (c *channel) addRendition(path string) *rendition {
@@ -212,18 +208,15 @@ func (c *channel) addRendition(path string) *rendition {
 		name = marked(name, path)
 	}
 	r := newRendition(name, path, c.published, c.o.metrics)
+	r.order = len(c.order)
+	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
 	r.ranges = c.ranges.list
 	c.byPath[path] = r
 	c.order = append(c.order, r)
 	names[name] = r
 	c.byName.Store(&names)
+	c.keep(r, 0, time.Now())
 	return r
-}
-
-func (c *channel) remember(path string, text []byte) {
-	if _, ok := c.texts[path]; ok || len(c.texts) < maxTexts {
-		c.texts[path] = text
-	}
 }
 
 // settle brings up to date what depends on all renditions, and when tick is needed next.
@@ -241,6 +234,9 @@ func (c *channel) settle(now time.Time) {
 	}
 	for _, r := range c.order {
 		sooner(r.in.due())
+		if len(r.held) > 0 {
+			sooner(now.Add(tickEvery))
+		}
 	}
 	if c.multi.Load() == nil {
 		sooner(c.multiAt)

@@ -39,7 +39,7 @@ func (c *channel) departed(now time.Time, short bool) bool {
 			"last_push", now.Sub(c.lastPush).Round(time.Second))
 	}
 	for _, r := range c.order {
-		if len(r.leaving) > 0 {
+		if _, _, n := r.shelf.span(); n > 0 || len(r.leaving) > 0 {
 			return false
 		}
 	}

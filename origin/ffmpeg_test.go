@@ -28,7 +28,7 @@ func newStation(t *testing.T, o Options) *station {
 		t.Fatal("this test pushes with FFmpeg, and there is none: apt-get install ffmpeg, brew install ffmpeg")
 	}
 	r := newRig(t, o)
-	n, err := wire.NewNet(wire.NetOptions{Handler: r.o.Ingest(), BeforeBody: r.o.BeforeBody, Name: "ingest", Log: slog.New(slog.NewTextHandler(r.log, nil))})
+	n, err := wire.NewNet(wire.NetOptions{Handler: r.o.Ingest(), BeforeBody: r.o.BeforeBody, BadPath: 403, Name: "ingest", Log: slog.New(slog.NewTextHandler(r.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

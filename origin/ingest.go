@@ -8,14 +8,38 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"weir/internal/web"
 	"weir/playlist"
 )
 
-// Ingest takes uploads at /ingest/{channel}/{path} and /ingest/k/{key}/{channel}/{path}. PUT
-// and POST are the same, DELETE is answered and ignored, GET and HEAD return what was pushed.
-func (o *Origin) Ingest() web.Handler { return web.HandlerFunc(o.ingest) }
+// Ingest takes uploads at /ingest/{channel}/{path} and /ingest/k/{key}/{channel}/{path}, as
+// interface 2 of DASH-IF Live Media Ingest 1.2 has it. PUT and POST are the same and replace
+// what was pushed there before; DELETE takes it out of sight, see [channel.deleted]; GET and
+// HEAD return what was pushed.
+func (o *Origin) Ingest() web.Handler {
+	return web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+		t, err := o.admit(req)
+		return o.ingest(ctx, t, req, err)
+	})
+}
+
+// LocalIngest is [Origin.Ingest] for a part of this process, such as a folder that is
+// watched: it asks for no key and knows no limits of a publisher. Everything else is the
+// same, but that no path has a key in it, so that a channel may be called "k".
+func (o *Origin) LocalIngest() web.Handler {
+	return web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+		t, err := parseLocal(req.Path)
+		t.by, t.local = "folder", true
+		if err != nil {
+			err = badPath(err)
+		} else {
+			err = o.allowed(t, req)
+		}
+		return o.ingest(ctx, t, req, err)
+	})
+}
 
 // BeforeBody decides whether a request to [Origin.Ingest] may send its body: who it is from
 // and where it goes. It is for wire.NetOptions.BeforeBody, so that a challenge comes before
@@ -29,90 +53,105 @@ func (o *Origin) BeforeBody(req *web.Request) error {
 func (o *Origin) admit(req *web.Request) (target, error) {
 	t, err := parseTarget(req.Path)
 	if err != nil {
-		return t, refuse(http.StatusBadRequest, reasonPath, "%w", err)
+		return t, badPath(err)
 	}
-	if t.by, err = o.authorize(req, t); err != nil {
+	who, err := o.authorize(req, t)
+	if err != nil {
 		return t, err
 	}
+	t.by, t.limits = who.Name, who.Limits
+	return t, o.allowed(t, req)
+}
+
+// badPath: "403 auth/permission/path" (DASH-IF Ingest 1.2, receiver status codes).
+func badPath(err error) error { return refuse(http.StatusForbidden, reasonPath, "%w", err) }
+
+// allowed is admit for a publisher that is known.
+func (o *Origin) allowed(t target, req *web.Request) error {
 	switch req.Method {
 	case http.MethodPut, http.MethodPost:
 		if err := o.openTo(t); err != nil {
-			return t, err
+			return err
 		}
-		if o.channel(t.channel) == nil {
-			if err := o.room(t.channel, len(*o.channels.Load())); err != nil {
-				return t, err
-			}
-		}
-		if !isPlaylist(t.path) && !ignored(t.path) && !mediaName(t.path) {
-			return t, refuse(http.StatusUnsupportedMediaType, reasonType, "channel %s: %s: files of type %s are not taken", t.channel, t.path, quote(path.Ext(t.path)))
-		}
-		if length(req) > o.limit(t) {
-			return t, o.tooLarge(t)
-		}
+		return o.mayPush(t, req)
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
-	default:
-		e := refuse(http.StatusMethodNotAllowed, "method", "channel %s: %s is not for ingest", t.channel, quote(req.Method))
-		e.Header = web.NewHeader("Allow", "PUT, POST, DELETE, GET, HEAD")
-		return t, e
+		return nil
 	}
-	return t, nil
+	e := refuse(http.StatusMethodNotAllowed, "method", "channel %s: %s is not for ingest", t.channel, quote(req.Method))
+	e.Header = web.NewHeader("Allow", "PUT, POST, DELETE, GET, HEAD")
+	return e
+}
+
+func (o *Origin) mayPush(t target, req *web.Request) error {
+	c := o.channel(t.channel)
+	if c == nil {
+		if err := o.mayBegin(t, *o.channels.Load()); err != nil {
+			return err
+		}
+	}
+	if !isPlaylist(t.path) && !ignored(t.path) && !mediaName(t.path) {
+		return refuse(http.StatusUnsupportedMediaType, reasonType, "channel %s: %s: files of type %s are not taken", t.channel, t.path, quote(path.Ext(t.path)))
+	}
+	n := length(req)
+	if n > o.limit(t) {
+		return o.tooLarge(t)
+	}
+	if err := o.accounts.may(t, time.Now()); err != nil {
+		return err
+	}
+	if c != nil && !isPlaylist(t.path) && !ignored(t.path) {
+		if c.spent(n) {
+			return c.overBudget(t)
+		}
+		return c.wanting(t, time.Now())
+	}
+	return nil
 }
 
 // ignored reports whether a pushed file tells nothing we need: the DASH manifest of an
 // encoder that pushes HLS beside it.
 func ignored(p string) bool { return strings.HasSuffix(p, ".mpd") }
 
-func (o *Origin) ingest(ctx context.Context, req *web.Request) (*web.Response, error) {
-	t, err := o.admit(req)
-	if err == nil {
-		var resp *web.Response
-		switch req.Method {
-		case http.MethodPut, http.MethodPost:
-			err = o.push(t, req)
-		case http.MethodGet, http.MethodHead:
-			resp, err = o.readBack(t, req)
-		}
-		if err == nil && resp == nil {
-			resp = web.NewResponse(http.StatusOK, nil, "Cache-Control", "no-store")
-		}
-		if err == nil || web.StatusOf(err) == http.StatusNotFound {
-			return resp, err
+// ingest answers a request that was admitted, or was not with err.
+func (o *Origin) ingest(ctx context.Context, t target, req *web.Request, err error) (*web.Response, error) {
+	if err != nil {
+		return nil, o.refused(req, t, err)
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead:
+		return o.readBack(t, req) // that nothing is there is no refusal
+	case http.MethodDelete:
+		o.delete(t)
+	default:
+		if err := o.push(ctx, t, req); err != nil {
+			return nil, o.refused(req, t, err)
 		}
 	}
-	return nil, o.refused(req, t, err)
+	return web.NewResponse(http.StatusOK, nil, "Cache-Control", "no-store"), nil
 }
 
 // push takes in one upload.
-func (o *Origin) push(t target, req *web.Request) error {
+func (o *Origin) push(ctx context.Context, t target, req *web.Request) error {
+	leave, err := o.accounts.enter(t)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if ignored(t.path) {
 		o.count(resultIgnored)
-		_, err := io.Copy(io.Discard, io.LimitReader(body(req), o.opts.MaxUpload))
-		if err != nil {
-			return o.uploadError(t, 0, err)
+		if n, err := io.Copy(io.Discard, o.taking(ctx, t, req, nil)); err != nil {
+			return o.uploadError(t, n, err)
 		}
 		return nil
 	}
 	if isPlaylist(t.path) {
-		text, err := o.receiveText(t, req)
-		if err != nil {
-			return err
-		}
-		c, err := o.create(t)
-		if err != nil {
-			return err
-		}
-		if err := cmp.Or(c.told(t.path, text), o.openTo(t)); err != nil {
-			return err
-		}
-		o.count(resultPlaylist)
-		return nil
+		return o.pushPlaylist(ctx, t, req)
 	}
 	c, err := o.create(t)
 	if err != nil {
 		return err
 	}
-	u, err := o.receive(c, t, req)
+	u, err := o.receive(ctx, c, t, req)
 	if err != nil {
 		return err
 	}
@@ -123,6 +162,30 @@ func (o *Origin) push(t target, req *web.Request) error {
 		}
 	}
 	o.count(res)
+	return nil
+}
+
+// pushPlaylist takes in a playlist. Only one that was understood makes a channel.
+func (o *Origin) pushPlaylist(ctx context.Context, t target, req *web.Request) error {
+	text, err := o.receiveText(ctx, t, req)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	x, err := understand(t.channel, t.path, text, now)
+	if err != nil {
+		return err
+	}
+	if x != (understood{}) {
+		c, err := o.create(t)
+		if err != nil {
+			return err
+		}
+		if err := cmp.Or(c.told(t.path, text, x, now), o.openTo(t)); err != nil {
+			return err
+		}
+	}
+	o.count(resultPlaylist)
 	return nil
 }
 
@@ -142,10 +205,10 @@ func (o *Origin) readBack(t target, req *web.Request) (*web.Response, error) {
 func (c *channel) pushedFile(p string) (web.Body, string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if text := c.texts[p]; text != nil {
+	if text := c.texts.byPath[p]; text != nil {
 		return web.Bytes(text), playlist.MIMEType
 	}
-	if u := c.store.complete(p); u != nil && u.buf.TryRef() {
+	if u := c.store.complete(p); u != nil && !u.deleted && u.buf.TryRef() {
 		return u.buf, contentType(path.Ext(p), true)
 	}
 	return nil, ""
@@ -179,8 +242,12 @@ func (o *Origin) refused(req *web.Request, t target, err error) error {
 		if o.misplaced(req.Path, t) {
 			channel, file, why = "", "***", "a publisher key stands at a wrong place of the path: it is /ingest/k/KEY/CHANNEL/FILE"
 		}
-		fields := []any{"channel", channel, "path", file, "method", req.Method,
-			"remote", req.Remote.Addr(), "status", web.StatusOf(err), "reason", reason, "err", why}
+		from := req.Remote.Addr().String()
+		if t.local {
+			from = t.by
+		}
+		fields := []any{"channel", channel, "path", file, "method", req.Method, "publisher", t.by,
+			"remote", from, "status", web.StatusOf(err), "reason", reason, "err", why}
 		if dropped > 0 {
 			fields = append(fields, "dropped", dropped) // lines like this one since the last
 		}

@@ -124,7 +124,7 @@ func TestPathTricksAreRefused(t *testing.T) {
 		"/ingest/c/a\\b.ts", "/ingest/../c/x.ts", "/ingest/" + strings.Repeat("c", 65) + "/x.ts", "/ingest/c/" + strings.Repeat("a", 600) + ".ts",
 		"/ingest/k/", "/ingest/k/key", "/ingest/k/key/c", "/ingest/k//c/x.ts", "/ingest/c\xc3\xa9/x.ts", "/live/c/x.ts", "",
 	} {
-		err := r.refused(path, "x", 400)
+		err := r.refused(path, "x", 403)
 		if web.ReasonOf(err) != "bad_path" {
 			t.Errorf("%q: %v", path, err)
 		}
@@ -137,7 +137,7 @@ func TestPathTricksAreRefused(t *testing.T) {
 	r.logged("reason=bad_path", "channel=c", "path=../d/x.ts")
 }
 
-// PUT and POST are the same, DELETE is answered and ignored, GET and HEAD give back what was
+// PUT and POST are the same, DELETE takes nothing from viewers, GET and HEAD give back what was
 // pushed, and anything else is no method.
 func TestMethods(t *testing.T) {
 	r := newRig(t, Options{})
@@ -163,7 +163,8 @@ func TestMethods(t *testing.T) {
 	resp := do("GET", "index.m3u8", "", 200)
 	p, _ := web.ReadAll(t.Context(), resp.Body, 1<<20)
 	r.is("read back", string(p), text)
-	resp = do("HEAD", "x0.ts", "", 200)
+	do("GET", "x0.ts", "", 404)
+	resp = do("HEAD", "x1.ts", "", 200)
 	if resp.Body.Len() != 1 {
 		t.Error(resp.Body.Len())
 	}

@@ -14,7 +14,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	defer c.mu.Unlock()
 	for _, r := range c.order {
 		c.apply(r, r.in.settle(now, &c.store), now)
-		r.release(now, short, c.retire)
+		r.release(now, short || c.tight(), c.vault != nil, c.retire)
 	}
 	c.bury(now)
 	c.listen(now)
@@ -26,7 +26,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 
 // sweep lets go of files that nobody listed.
 func (c *channel) sweep(now time.Time) {
-	for _, u := range c.store.stale(now, c.o.opts.Memory/4, c.inUse) {
+	for _, u := range c.store.stale(now, c.maxPending(), c.inUse) {
 		if u.holders == 1 {
 			c.o.metrics.uploads.WithLabelValues(string(resultUnused)).Inc()
 		}
@@ -85,6 +85,7 @@ func (c *channel) bury(now time.Time) {
 			c.log.Warn("rendition is dead: others go on without it", "rendition", r.name, "silent", now.Sub(r.last))
 			r.gone, r.newGo = true, true
 			r.show()
+			c.keep(r, 0, now)
 		}
 	}
 }
@@ -169,7 +170,11 @@ func (c *channel) over(now time.Time, short bool) bool {
 // drop gives back one hold on an upload's bytes.
 func (c *channel) drop(u *upload) {
 	if u.holders--; u.holders == 0 {
+		c.held.Add(-u.cost)
 		u.buf.Close()
+		for _, p := range u.pieces {
+			c.drop(p)
+		}
 	}
 }
 
@@ -204,6 +209,12 @@ func (c *channel) close() {
 		r.gone = true
 		r.show()
 	}
+	for _, r := range c.order {
+		for i := range r.held {
+			c.holdStep(&r.held[i], c.drop)
+		}
+		r.held = nil
+	}
 	for _, u := range c.store.byPath {
 		c.drop(u)
 	}
@@ -212,6 +223,7 @@ func (c *channel) close() {
 	}
 	clear(c.store.byPath)
 	c.store.former = nil
+	c.forgetTexts()
 	c.o.metrics.forget(c.name)
 }
 

@@ -90,14 +90,18 @@ func (c *channel) multivariant() *playlist.Multivariant {
 			video = append(video, r)
 		}
 	}
-	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(b.bw.highest(), a.bw.highest()) })
+	peaks, averages := map[*rendition]int64{}, map[*rendition]int64{}
+	for _, r := range slices.Concat(video, audio) {
+		peaks[r], averages[r] = r.bw.state()
+	}
+	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(peaks[b], peaks[a]) })
 	slices.SortStableFunc(audio, c.byRank)
 	slices.SortStableFunc(text, c.byRank)
 	var sound *rendition // the dearest of the group
 	if len(video) > 0 && c.grouped(video, audio) {
 		for i, r := range audio {
 			m.Renditions = append(m.Renditions, c.alternative("AUDIO", audioGroup, r, i == 0))
-			if sound == nil || r.bw.highest() > sound.bw.highest() {
+			if sound == nil || peaks[r] > peaks[sound] {
 				sound = r
 			}
 		}
@@ -109,14 +113,14 @@ func (c *channel) multivariant() *playlist.Multivariant {
 	}
 	for _, r := range video {
 		v := playlist.Variant{
-			URI: r.name + "/index.m3u8", Bandwidth: r.bw.highest(), AverageBandwidth: r.bw.average(),
+			URI: r.name + "/index.m3u8", Bandwidth: peaks[r], AverageBandwidth: averages[r],
 			FrameRate: r.rate,
 		}
 		codecs := codecsOf(r.tracks)
 		if sound != nil {
 			v.Audio = audioGroup
-			v.Bandwidth += sound.bw.highest()
-			v.AverageBandwidth += sound.bw.average()
+			v.Bandwidth += peaks[sound]
+			v.AverageBandwidth += averages[sound]
 			for _, a := range audio {
 				codecs = merge(codecs, codecsOf(a.tracks))
 			}
@@ -132,6 +136,9 @@ func (c *channel) multivariant() *playlist.Multivariant {
 			}
 		}
 		m.Variants = append(m.Variants, v)
+		if x, ok := r.pictures(&v); ok {
+			m.IFrames = append(m.IFrames, x)
+		}
 	}
 	return m
 }

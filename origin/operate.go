@@ -151,20 +151,8 @@ func (c *channel) end(now time.Time) (changed bool, err error) {
 
 // endRendition publishes what is left of a rendition and its end, in one change.
 func (c *channel) endRendition(r *rendition, now time.Time) {
-	changed := false
-	for _, s := range r.in.finish(&c.store) {
-		if s.up == nil {
-			changed = c.lost(r, &s, now) || changed
-		} else {
-			changed = c.media(r, &s, now) || changed
-		}
-	}
-	if r.gone || r.ended && !changed || len(r.log) == r.from {
-		return
-	}
-	r.ended = true
-	r.newGo = true // what comes after the end is another stream
-	r.publish(now)
+	r.ending = true
+	c.apply(r, r.in.finish(&c.store), now)
 }
 
 // finish returns what is to be published of what was told: all that is wholly there, with
@@ -195,6 +183,9 @@ func (c *channel) resume(now time.Time) (changed bool, err error) {
 		r.in = newIntake()
 		r.in.hold, r.in.floor = c.published.hold, c.store.gen
 	}
+	for _, r := range c.order {
+		r.ending = false
+	}
 	c.lastPush = now
 	c.setState(StateLive, now)
 	c.settle(now)
@@ -212,7 +203,7 @@ func (c *channel) withdrawForGood(now time.Time) (changed bool, err error) {
 	for _, r := range c.order {
 		r.in.queue, r.in.aside = nil, nil
 	}
-	clear(c.texts)
+	c.forgetTexts()
 	c.withdraw(now)
 	c.settle(now)
 	return true, nil

@@ -18,7 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,9 +44,13 @@ type Options struct {
 	// guarantees that ingest is reached from this machine only.
 	OpenIngest bool
 
+	// NamedOnly keeps publishers from beginning channels that are not in Channels: 404.
+	NamedOnly bool
+
 	MaxChannels int                   // channels that may exist at once; more are refused with 503. 0: 1000
 	MaxUpload   int64                 // bytes of one pushed file; more is 413. 0: 64 MiB
-	Memory      int64                 // bytes that all uploads and media held may cost together. 0: 1 GiB
+	Store       *Store                // nil: memory only
+	Memory      int64                 // bytes that all uploads, media and pushed playlists held may cost together. 0: 1 GiB
 	Slab        *spool.Slab           // memory of uploads; whatever it is used for counts against Memory. nil: an own one
 	Log         *slog.Logger          // nil: discard
 	Registerer  prometheus.Registerer // nil: metrics are kept but not registered
@@ -63,12 +67,19 @@ type Channel struct {
 	// Retention is how long media stay fetchable after they left the playlist; never
 	// less than HLSbis 6.2.2 asks for. 0: 60 s.
 	Retention time.Duration
+	// DVR is how far back viewers can go beyond the window; it needs a Store. 0: not at all.
+	DVR time.Duration
+	// DVRMax is how many bytes of the Store the channel may have. 0: what Store.Max allows.
+	DVRMax int64
 	// HoldFor is how long a segment that is listed but not there may delay those after
 	// it before it becomes a gap. 0: 1.5 target durations.
 	HoldFor time.Duration
 	// EndWithEncoder ends the channel when its encoder says EXT-X-ENDLIST. Otherwise
 	// the channel waits for the encoder to come back.
 	EndWithEncoder bool
+	// Memory is how many bytes the channel's uploads, media and pushed playlists may cost;
+	// an upload beyond it is refused with 507. 0: only Options.Memory bounds them.
+	Memory int64
 }
 
 // Publisher is who may push, and where to.
@@ -76,6 +87,23 @@ type Publisher struct {
 	Name     string   // for the log; never secret
 	Secret   string   // in the path, as Bearer token, or as the password of Basic with any user
 	Channels []string // patterns of channel names, "*" standing for any run of characters; none: all
+	Limits   Limits
+}
+
+// Limits bounds what one publisher, told by its name, may cost. A zero field is no bound but
+// that of [Options] for all of them.
+type Limits struct {
+	Upload   int64 // bytes of one file; more is 413. Never more than Options.MaxUpload
+	Rate     int64 // bytes a second on average; see account
+	Channels int   // channels at once that it began; more are refused with 503
+	Uploads  int   // at once; more are refused with 429
+}
+
+func (l Limits) check() error {
+	if l.Upload < 0 || l.Rate < 0 || l.Channels < 0 || l.Uploads < 0 {
+		return errors.New("limits must not be negative")
+	}
+	return nil
 }
 
 // An Origin takes in pushed streams and serves them.
@@ -83,9 +111,15 @@ type Origin struct {
 	opts     Options
 	metrics  *metrics
 	refusals *throttle
+	accounts accounts
+	texts    atomic.Int64 // bytes of pushed playlists that are kept
 	lastName atomic.Int64 // epoch handed out last
 
-	channels atomic.Pointer[map[string]*channel]  // replaced under mu, never changed
+	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
+	depot    *depot                              // nil: memory only
+	bodies   *bodies                             // read from the depot
+	keepers  keepers
+	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
 	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
 	mu       sync.Mutex
 }
@@ -111,7 +145,7 @@ func New(opts Options) (*Origin, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Channels = maps.Clone(opts.Channels)
-	o := &Origin{opts: opts, refusals: newThrottle()}
+	o := &Origin{opts: opts, refusals: newThrottle(), accounts: accounts{byName: map[string]*account{}}}
 	for name, c := range opts.Channels {
 		if !validChannel(name) {
 			return nil, fmt.Errorf("origin.Options.Channels: %q is no channel name", name)
@@ -125,7 +159,18 @@ func New(opts Options) (*Origin, error) {
 	}
 	o.channels.Store(&map[string]*channel{})
 	o.closed.Store(&map[string]time.Time{})
-	o.metrics = newMetrics(opts.Registerer, opts.Slab.InUse)
+	o.metrics = newMetrics(opts.Registerer, o)
+	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
+	o.lost = map[string]bool{}
+	if opts.Store != nil {
+		var err error
+		if o.depot, err = openDepot(*opts.Store); err != nil {
+			return nil, err
+		}
+		if err := o.recoverAll(); err != nil {
+			return nil, errors.Join(err, o.Close())
+		}
+	}
 	return o, nil
 }
 
@@ -133,8 +178,8 @@ func (c Channel) check() error {
 	switch {
 	case c.TargetDuration < 0 || c.TargetDuration > maxTarget*time.Second:
 		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
-	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0:
-		return errors.New("Window, Retention and HoldFor must not be negative")
+	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0 || c.Memory < 0:
+		return errors.New("Window, Retention, HoldFor, DVR, DVRMax and Memory must not be negative")
 	}
 	return nil
 }
@@ -154,8 +199,14 @@ func (o *Origin) channelConfig(name string) Channel {
 const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
-// any more. It blocks until ctx is done. An Origin without Run serves, but forgets nothing.
+// any more; and it writes to the Store. It blocks until ctx is done, and then for as long as
+// the disk takes for what is under way, 5 s at most. An Origin without Run serves, but
+// forgets nothing and, with a Store, publishes hardly anything: numbers are reserved there.
 func (o *Origin) Run(ctx context.Context) error {
+	if o.depot != nil {
+		o.keepers.begin(o)
+		defer o.keepers.end(o)
+	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
@@ -169,7 +220,7 @@ func (o *Origin) Run(ctx context.Context) error {
 }
 
 func (o *Origin) tick(now time.Time) {
-	short := o.opts.Slab.InUse() > o.opts.Memory/10*9
+	short := o.inUse() > o.opts.Memory/10*9
 	for _, c := range *o.channels.Load() {
 		if now.UnixNano() < c.nextDue.Load() {
 			continue
@@ -177,6 +228,10 @@ func (o *Origin) tick(now time.Time) {
 		if c.tick(now, short) {
 			o.remove(c)
 		}
+	}
+	if o.depot != nil && now.Sub(o.keepers.looked) >= retainEvery {
+		o.keepers.looked = now
+		o.retain(now)
 	}
 }
 
@@ -188,7 +243,7 @@ func (o *Origin) create(t target) (*channel, error) {
 	if c := o.channel(t.channel); c != nil {
 		return c, nil
 	}
-	c, begins, err := o.add(t.channel)
+	c, begins, err := o.add(t)
 	if begins {
 		o.opts.Log.Info("channel begins", "channel", t.channel, "publisher", t.by)
 	}
@@ -196,32 +251,27 @@ func (o *Origin) create(t target) (*channel, error) {
 }
 
 // add is create under the lock; begins: the channel is new.
-func (o *Origin) add(name string) (c *channel, begins bool, err error) {
+func (o *Origin) add(t target) (c *channel, begins bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := *o.channels.Load()
-	if c := all[name]; c != nil {
+	if c := all[t.channel]; c != nil {
 		return c, false, nil
 	}
-	if err := o.openTo(target{channel: name}); err != nil {
+	if err := o.openTo(t); err != nil {
 		return nil, false, err
 	}
-	if err := o.room(name, len(all)); err != nil {
+	if err := o.mayBegin(t, all); err != nil {
 		return nil, false, err
 	}
-	c = o.newChannel(name, time.Now())
-	o.set(func(m map[string]*channel) { m[name] = c })
+	c = o.newChannel(t.channel, t.by, time.Now())
+	if o.depot != nil && !o.lost[t.channel] {
+		c.vault = c.newVault(nil)
+		o.keepers.add(c)
+		c.keepChannel()
+	}
+	o.set(func(m map[string]*channel) { m[t.channel] = c })
 	return c, true, nil
-}
-
-// room refuses a new channel where there are n already.
-func (o *Origin) room(name string, n int) error {
-	if n < o.opts.MaxChannels {
-		return nil
-	}
-	e := refuse(http.StatusServiceUnavailable, reasonChannels, "channel %s: there are %d channels already (ingest.max_channels)", name, n)
-	e.RetryAfter = 10 * time.Second
-	return e
 }
 
 func (o *Origin) remove(c *channel) {
@@ -233,6 +283,7 @@ func (o *Origin) remove(c *channel) {
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.keepers.drop(o, c)
 	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)
 }
@@ -244,8 +295,11 @@ func (o *Origin) set(change func(map[string]*channel)) {
 	o.metrics.channels.Set(float64(len(m)))
 }
 
+// inUse is what uploads, media and pushed playlists cost, in bytes.
+func (o *Origin) inUse() int64 { return o.opts.Slab.InUse() + o.texts.Load() }
+
 // memoryFull reports whether no more bytes may be taken in.
-func (o *Origin) memoryFull() bool { return o.opts.Slab.InUse() > o.opts.Memory }
+func (o *Origin) memoryFull() bool { return o.inUse() > o.opts.Memory }
 
 // epoch names a publishing that starts now. No two have the same, so that no name of a
 // segment is ever used twice.
@@ -254,7 +308,8 @@ func (o *Origin) epoch(now time.Time) string {
 		last := o.lastName.Load()
 		next := max(now.UnixMilli(), last+1)
 		if o.lastName.CompareAndSwap(last, next) {
-			return strconv.FormatInt(next, 36)
+			// The clock alone would do, were it never set back.
+			return strconv.FormatInt(next, 36) + strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
 		}
 	}
 }
@@ -269,7 +324,12 @@ func secondsSince2025(now time.Time) uint64 {
 // Close lets go of all media. Nothing may be pushed or served afterwards.
 func (o *Origin) Close() error {
 	for _, c := range *o.channels.Load() {
-		o.remove(c)
+		c.close()
+	}
+	o.channels.Store(&map[string]*channel{})
+	o.bodies.close()
+	if o.depot != nil {
+		return o.depot.close()
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type target struct {
 	channel string
 	path    string // inside the channel, without a leading slash
 	by      string // name of the publisher, once that is known
+	limits  Limits // of the publisher
+	local   bool   // it came through LocalIngest
 }
 
 var errPath = errors.New("the path must be /ingest/{channel}/{file} or /ingest/k/{key}/{channel}/{file}, without empty, dot or hidden parts")
@@ -29,17 +31,35 @@ var errPath = errors.New("the path must be /ingest/{channel}/{file} or /ingest/k
 // parseTarget takes a request's path apart. The path has been through web.CleanPath; what
 // would still be ambiguous is refused here too, for callers that have no wire.
 func parseTarget(p string) (target, error) {
-	var t target
 	rest, ok := strings.CutPrefix(p, "/ingest/")
 	if !ok {
+		return target{}, errPath
+	}
+	after, keyed := strings.CutPrefix(rest, "k/")
+	if !keyed {
+		return place(rest)
+	}
+	key, rest, ok := strings.Cut(after, "/")
+	t := target{key: key, keyed: true}
+	if !ok || key == "" {
 		return t, errPath
 	}
-	if after, ok := strings.CutPrefix(rest, "k/"); ok {
-		t.keyed = true
-		if t.key, rest, ok = strings.Cut(after, "/"); !ok || t.key == "" {
-			return t, errPath
-		}
+	in, err := place(rest)
+	t.channel, t.path = in.channel, in.path
+	return t, err
+}
+
+// parseLocal is parseTarget for /ingest/{channel}/{file} alone.
+func parseLocal(p string) (target, error) {
+	rest, ok := strings.CutPrefix(p, "/ingest/")
+	if !ok {
+		return target{}, errPath
 	}
+	return place(rest)
+}
+
+// place takes {channel}/{file} apart.
+func place(rest string) (t target, err error) {
 	t.channel, t.path, _ = strings.Cut(rest, "/")
 	switch {
 	case !validChannel(t.channel):

@@ -28,6 +28,12 @@ const (
 	reasonPlaylist    = "bad_playlist"
 	reasonOutside     = "uri_outside"
 	reasonUnsupported = "unsupported"
+	reasonUnknown     = "unknown_channel"
+	reasonNoInit      = "no_init"
+	reasonBudget      = "channel_memory"
+	reasonRate        = "publisher_rate"
+	reasonUploads     = "publisher_uploads"
+	reasonOwn         = "publisher_channels"
 )
 
 // authorize decides whether req may do anything at t, and returns by whom it is sent.
@@ -35,52 +41,51 @@ const (
 // FFmpeg can carry a key in three ways (docs: the path always works; -headers sends a
 // Bearer token; user:password in the URL makes it wait for a challenge). A key in the path
 // counts alone.
-func (o *Origin) authorize(req *web.Request, t target) (by string, err error) {
+func (o *Origin) authorize(req *web.Request, t target) (*Publisher, error) {
 	var all []Publisher
 	if o.opts.Publishers != nil {
 		all = o.opts.Publishers()
 	}
 	if len(all) == 0 {
 		if o.opts.OpenIngest {
-			return "anybody", nil
+			return &Publisher{Name: "anybody"}, nil
 		}
-		return "", refuse(http.StatusForbidden, reasonClosed, "nobody may publish: no publisher key is configured (ingest.keys_file)")
+		return nil, refuse(http.StatusForbidden, reasonClosed, "nobody may publish: no publisher key is configured (ingest.keys_file)")
 	}
 	secret, given := t.key, t.keyed
 	if !given {
 		secret, given = credentials(req.Header.Get("Authorization"))
 	}
 	if !given {
-		return "", challenge(reasonNoKey, "channel %s: a publisher key is needed, in the path (/ingest/k/KEY/...), as Bearer token or as password", t.channel)
+		return nil, challenge(reasonNoKey, "channel %s: a publisher key is needed, in the path (/ingest/k/KEY/...), as Bearer token or as password", t.channel)
 	}
-	by, known, may := match(all, secret, t.channel)
+	who, may := match(all, secret, t.channel)
 	const unknown = "channel %s: unknown publisher key: no line of ingest.keys_file has it"
 	switch {
 	case may:
-		return by, nil
-	case known:
-		return "", refuse(http.StatusForbidden, reasonPattern, "channel %s: the key of publisher %s is not for it (its patterns in ingest.keys_file)", t.channel, by)
+		return who, nil
+	case who != nil:
+		return nil, refuse(http.StatusForbidden, reasonPattern, "channel %s: the key of publisher %s is not for it (its patterns in ingest.keys_file)", t.channel, who.Name)
 	case t.keyed:
-		return "", refuse(http.StatusForbidden, reasonKey, unknown, t.channel)
+		return nil, refuse(http.StatusForbidden, reasonKey, unknown, t.channel)
 	}
-	return "", challenge(reasonKey, unknown, t.channel)
+	return nil, challenge(reasonKey, unknown, t.channel)
 }
 
 // match compares secret with those of all publishers, in a time that tells nothing of where
-// they differ. known: some publisher, called by, has it; may: by may publish to channel.
-func match(all []Publisher, secret, channel string) (by string, known, may bool) {
+// they differ. nil: nobody has it; may: who has it may publish to channel.
+func match(all []Publisher, secret, channel string) (who *Publisher, may bool) {
 	got := sha256.Sum256([]byte(secret))
 	for i := range all {
 		p := &all[i]
 		want := sha256.Sum256([]byte(p.Secret))
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && p.Secret != "" {
-			known = true
-			if allowed := p.allows(channel); allowed || by == "" {
-				by, may = p.Name, may || allowed
+			if allowed := p.allows(channel); allowed && !may || who == nil {
+				who, may = p, allowed
 			}
 		}
 	}
-	return by, known, may
+	return who, may
 }
 
 func (p *Publisher) allows(channel string) bool {

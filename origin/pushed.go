@@ -30,6 +30,27 @@ type entry struct {
 	init    *upload       // what mapPath meant then; nil: not there yet
 }
 
+// understood is what a pushed playlist tells: one of the two, or nothing.
+type understood struct {
+	master *expectation
+	media  *pushed
+}
+
+// understand reads a playlist pushed at path. What tells nothing yet is no error.
+func understand(channel, path string, text []byte, now time.Time) (x understood, err error) {
+	kind, err := kindOf(channel, path, text)
+	if err != nil {
+		return x, err
+	}
+	switch kind {
+	case playlist.KindMultivariant:
+		x.master, err = readMaster(channel, path, text)
+	case playlist.KindMedia:
+		x.media, err = readPushed(channel, path, text, now)
+	}
+	return x, err
+}
+
 // pushed is a media playlist that an encoder pushed. It is material to judge.
 type pushed struct {
 	entries []entry // never empty

@@ -68,11 +68,12 @@ func (c *channel) info() StreamInfo {
 	}
 	for _, r := range c.order {
 		s.Ended = s.Ended && r.ended
+		peak, average := r.bw.measured()
 		s.Renditions = append(s.Renditions, RenditionInfo{
 			Name: r.name, Path: r.path, Codecs: strings.Join(codecsOf(r.tracks), ","),
 			First: r.next - uint64(len(r.log)-r.from), Last: r.next - 1,
 			Gaps: r.gapCount, Discontinuity: r.timeline,
-			Bandwidth: r.bw.highest(), Average: r.bw.average(),
+			Bandwidth: peak, Average: average,
 			Pending: len(r.in.queue), Waiting: int(r.waiting.Load()), LastPublished: r.last, Dead: r.gone,
 		})
 	}

@@ -55,10 +55,11 @@ func ParseMedia(p []byte) (*Media, error) {
 }
 
 // ParseMultivariant parses a multivariant playlist of at most MaxBytes, with at least one
-// variant and at most 128 of them and 256 renditions. Errors name the line.
+// variant and at most 128 of them, as many I-frame variants and 256 renditions. Errors name
+// the line.
 //
-// Not kept: I-frame variants, session data and keys, content steering, and attributes that
-// Variant and Rendition have no field for.
+// Not kept: session data and keys, content steering, and attributes that
+// Variant, IFrameVariant and Rendition have no field for.
 func ParseMultivariant(p []byte) (*Multivariant, error) {
 	s, err := scanMultivariant(p)
 	if err != nil {

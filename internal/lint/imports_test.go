@@ -14,13 +14,16 @@ var mayImport = map[string][]string{
 	"internal/spool":         {"internal/web"},
 	"internal/cmaf":          {},
 	"internal/mpegts":        {"internal/cmaf"},
+	"internal/disk":          {},
+	"internal/disk/disktest": {"internal/disk"},
+	"internal/seglog":        {"internal/disk"},
 	"internal/wire":          {"internal/web", "internal/spool"},
 	"internal/wire/wiretest": {"internal/web", "internal/spool"},
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
 	"cache":                  {"internal/web", "internal/spool"},
-	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "playlist", "token"},
+	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"edge":                   {"internal/web", "cache", "playlist", "token"},
 	"edge/cluster":           {"internal/web"},
 }
@@ -28,7 +31,7 @@ var mayImport = map[string][]string{
 // The packages of the roof import what stands below them.
 var (
 	below = []string{
-		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
+		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/disk/disktest", "internal/seglog", "internal/wire",
 		"playlist", "token", "cache", "origin", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)

@@ -92,3 +92,10 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	}
 	return c
 }
+
+func newTurned(reg prometheus.Registerer, listener string) prometheus.Counter {
+	return register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "weir_http_connections_refused_total", ConstLabels: prometheus.Labels{"listener": listener},
+		Help: "Connections closed because as many as may be were open: listeners of net/http only.",
+	}))
+}

@@ -30,6 +30,8 @@ type NetOptions struct {
 	ProgressTimeout time.Duration // how long a request's body may not advance. 0: 30 s
 	MinSendRate     int64         // bytes/s a client must take on average while it is sent to. 0: 8 KiB/s
 	WriteStall      time.Duration // how long a client may take nothing, or lag behind MinSendRate. 0: 15 s
+	MaxConns        int           // connections at once; more are told 503 and closed. 0: no bound
+	BadPath         int           // status of a request whose path web.CleanPath refuses. 0: 400
 	AccessLog       bool          // one line for each request at level Info instead of Debug
 
 	// BeforeBody is asked about each request before a byte of its body is
@@ -52,6 +54,8 @@ type Net struct {
 	progress time.Duration
 	rate     int64
 	stall    time.Duration
+	badPath  int
+	room     *room
 	server   *http.Server
 	acc      *account
 	base     context.Context // parent of every exchange's
@@ -63,7 +67,7 @@ func NewNet(o NetOptions) (*Net, error) {
 	switch {
 	case o.Handler == nil:
 		return nil, errors.New("wire.NetOptions.Handler is required")
-	case o.MaxHeader < 0 || o.MaxBody < 0 || o.MinSendRate < 0:
+	case o.MaxHeader < 0 || o.MaxBody < 0 || o.MinSendRate < 0 || o.MaxConns < 0:
 		return nil, fmt.Errorf("wire.NetOptions of %q: a limit is negative", o.Name)
 	case o.HeaderTimeout < 0 || o.IdleTimeout < 0 || o.ProgressTimeout < 0 || o.WriteStall < 0:
 		return nil, fmt.Errorf("wire.NetOptions of %q: a timeout is negative", o.Name)
@@ -75,8 +79,10 @@ func NewNet(o NetOptions) (*Net, error) {
 		progress: or(o.ProgressTimeout, 30*time.Second),
 		rate:     or(o.MinSendRate, defaultMinSendRate),
 		stall:    or(o.WriteStall, defaultWriteStall),
+		badPath:  or(o.BadPath, http.StatusBadRequest),
 		acc:      newAccount(o.Log, o.AccessLog, o.Registerer, o.Name),
 	}
+	n.room = newRoom(o.MaxConns, n.acc, o.Registerer, o.Name)
 	n.base, n.abandon = context.WithCancelCause(context.Background())
 	n.server = &http.Server{
 		Handler:                      http.HandlerFunc(n.handle),
@@ -85,6 +91,7 @@ func NewNet(o NetOptions) (*Net, error) {
 		IdleTimeout:                  or(o.IdleTimeout, defaultIdleTimeout),
 		MaxHeaderBytes:               max(or(o.MaxHeader, defaultMaxHeader)-4<<10, 1<<10), // net/http allows 4 KiB more
 		ErrorLog:                     log.New(netLogger{n.acc.log}, "", 0),
+		ConnState:                    n.room.track,
 		BaseContext:                  func(net.Listener) context.Context { return n.base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
@@ -114,6 +121,7 @@ func (n *Net) Shutdown(ctx context.Context) error {
 		n.abandon(ErrShutdown)
 		_ = n.server.Close()
 	}
+	n.room.leaving.Wait() // a second at most
 	return err
 }
 

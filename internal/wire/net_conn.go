@@ -18,9 +18,13 @@ type netListener struct {
 	n *Net
 }
 
-// Accept implements [net.Listener].
+// Accept implements [net.Listener]. What there is no room for does not come out.
 func (l netListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
+	for err == nil && l.n.room.full() {
+		l.n.room.turnAway(c)
+		c, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,9 @@ func (x *netExchange) request() (*web.Request, error) {
 	req := &web.Request{Method: r.Method, Host: r.Host, Remote: x.remote, TLS: r.TLS != nil}
 	var err error
 	if req.Path, req.Query, err = target(r.RequestURI); err != nil {
+		if e, ok := errors.AsType[*web.Error](err); ok {
+			e.Status = x.n.badPath
+		}
 		return nil, err
 	}
 	x.path = req.Path

@@ -49,18 +49,33 @@ func (c *Origin) check(s *source) {
 		}
 		c.Ingest.MaxUpload = c.Store.Memory // a default that yields to what was said
 	}
-	s.channel("channels.defaults", c.Channels.Defaults)
+	if m := c.Store.Max; m > 0 && m < 64*MiB {
+		s.badf("store.max", "%s: allowed are 0B (all that the disk has) and 64MiB and more", m)
+	}
+	if c.Store.Max > 0 && c.Store.Dir == "" {
+		s.badf("store.max", "%s needs a disk: name a directory in store.dir (--data DIR), or delete this key", c.Store.Max)
+	}
+	s.channel("channels.defaults", c.Store.Dir, c.Channels.Defaults)
+	s.budget("channels.defaults", c.Channels.Defaults, c.Store.Memory)
 	for _, name := range slices.Sorted(maps.Keys(c.Channels.Named)) {
 		if !channelName.MatchString(name) {
 			s.badf("channels", "%q is no channel name", name)
 		}
-		s.channel("channels."+name, c.Channels.Named[name])
+		s.channel("channels."+name, c.Store.Dir, c.Channels.Named[name])
+		s.budget("channels."+name, c.Channels.Named[name], c.Store.Memory)
 	}
+	if !c.Ingest.Create && len(c.Channels.Named) == 0 {
+		s.badf("ingest.create", "false contradicts channels, where no channel is named: nobody could push anything")
+	}
+	if s.given("ingest.watch.poll") && c.Ingest.Watch.Dir == "" {
+		s.warnf("ingest.watch.poll", "does nothing: no directory is watched while ingest.watch.dir is not given")
+	}
+	s.limits(c.Ingest.Publishers, c.Ingest.MaxUpload)
 	c.Admin.check(s)
 	s.apart(listener{"listen", c.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
 }
 
-func (s *source) channel(key string, ch Channel) {
+func (s *source) channel(key, dir string, ch Channel) {
 	// A channel is told of what it says itself, not of what it inherited.
 	own := func(names ...string) bool {
 		return s.file == "" || key == "channels.defaults" ||
@@ -74,8 +89,35 @@ func (s *source) channel(key string, ch Channel) {
 	if ch.Window < 3*ch.TargetDuration && own("target_duration", "window") {
 		s.badf(key+".window", "%s is less than three times target_duration %s: allowed is %s and more", short(ch.Window), short(ch.TargetDuration), short(3*ch.TargetDuration))
 	}
+	if ch.DVR > 0 && dir == "" && own("dvr") {
+		s.badf(key+".dvr", "%s needs a disk: name a directory in store.dir (--data DIR), or set 0s", short(ch.DVR))
+	}
+	if ch.DVRMax > 0 && ch.DVRMax < 16*MiB && own("dvr_max") {
+		s.badf(key+".dvr_max", "%s: allowed are 0B (no bound of its own) and 16MiB and more", ch.DVRMax)
+	}
+	if ch.DVR > 0 && ch.DVR < ch.Window && own("dvr", "window") {
+		s.badf(key+".dvr", "%s contradicts window %s, which is listed anyway: allowed are 0s and that and more", short(ch.DVR), short(ch.Window))
+	}
 	if ch.Retention < ch.Window && own("retention", "window") {
 		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is that and more", short(ch.Retention), short(ch.Window))
+	}
+}
+
+// budget tells of a channel's share of memory that cannot be one.
+func (s *source) budget(key string, ch Channel, all Size) {
+	if m := ch.Memory; m > all && (s.file == "" || key == "channels.defaults" || s.given(join(key, "memory"))) {
+		s.badf(key+".memory", "%s contradicts store.memory %s, of which it is a part: allowed is up to that, and 0B for no bound of its own", m, all)
+	} else if m != 0 && m < MiB {
+		s.badf(key+".memory", "%s is less than a segment: allowed are 1MiB and more, and 0B for no bound of its own", m)
+	}
+}
+
+// limits tells of limits in the keys file that contradict the config.
+func (s *source) limits(all []Publisher, most Size) {
+	for _, p := range all {
+		if p.MaxUpload > most {
+			s.badf("ingest.keys_file", "publisher %s: max_upload=%s contradicts ingest.max_upload %s: allowed is up to that", p.Name, p.MaxUpload, most)
+		}
 	}
 }
 

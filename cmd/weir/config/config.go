@@ -63,14 +63,27 @@ type Ingest struct {
 	KeysFile     string        `yaml:"keys_file" kind:"file" live:"true"`
 	MaxUpload    Size          `yaml:"max_upload" min:"1MiB" max:"1GiB"`
 	MaxChannels  int           `yaml:"max_channels" min:"1" max:"100000"`
+	Create       bool          `yaml:"create"`
+	Connections  int           `yaml:"connections" min:"16" max:"10000000"`
 	StallTimeout time.Duration `yaml:"stall_timeout" min:"1s" max:"10m"`
+	Watch        Watch         `yaml:"watch"`
 
 	Publishers []Publisher `yaml:"-" file:"keys_file" live:"true"` // the lines of KeysFile
 }
 
+// Watch is a directory into which encoders of this machine write. It is off while
+// Dir is not given.
+type Watch struct {
+	Dir  string        `yaml:"dir" kind:"dir"`
+	Poll time.Duration `yaml:"poll" min:"50ms" max:"1m"`
+}
+
 // Store is where the origin keeps what it publishes.
 type Store struct {
-	Memory Size `yaml:"memory" min:"16MiB" max:"16TiB"`
+	Dir      string `yaml:"dir" kind:"file"`
+	Max      Size   `yaml:"max" min:"0B" max:"1024TiB"`
+	KeepFree Size   `yaml:"keep_free" min:"16MiB" max:"16TiB"`
+	Memory   Size   `yaml:"memory" min:"16MiB" max:"16TiB"`
 }
 
 // Channels is how streams are published: a rule for all, and channels that
@@ -85,8 +98,11 @@ type Channel struct {
 	TargetDuration time.Duration `yaml:"target_duration" min:"0s" max:"60s"`
 	Window         time.Duration `yaml:"window" min:"3s" max:"24h"`
 	Retention      time.Duration `yaml:"retention" min:"3s" max:"48h"`
+	DVR            time.Duration `yaml:"dvr" min:"0s" max:"1000h"`
+	DVRMax         Size          `yaml:"dvr_max" min:"0B" max:"1024TiB"`
 	Hold           time.Duration `yaml:"hold" min:"0s" max:"5m"`
 	EndWithEncoder bool          `yaml:"end_with_encoder"`
+	Memory         Size          `yaml:"memory" min:"0B" max:"16TiB"`
 }
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.

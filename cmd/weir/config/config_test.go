@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -152,7 +153,7 @@ channels:
 	if len(o.Access.Keys) != 2 || o.Access.Keys[1] != (Secret{"cdn", "fedcba9876543210"}) {
 		t.Errorf("%+v", o.Access.Keys)
 	}
-	want := []Publisher{{"studio", "s3cr3t-s3cr3t", []string{"sport-*", "news"}}}
+	want := []Publisher{{Name: "studio", Secret: "s3cr3t-s3cr3t", Channels: []string{"sport-*", "news"}}}
 	if d := cmp.Diff(want, o.Ingest.Publishers); d != "" {
 		t.Error(d)
 	}
@@ -308,6 +309,17 @@ func TestKeyFilesNameTheLine(t *testing.T) {
 	bad("a hunter2/hunter2 *\n", "pub.keys:1: a: a secret is")
 	bad("a hunter2hunter2 Sport\n", `pub.keys:1: "Sport" is no channel pattern`)
 	bad("a hunter2hunter2 a,,b\n", `pub.keys:1: "" is no channel pattern`)
+	bad("a hunter2hunter2 * rate\n", `pub.keys:1: a: "rate" is no limit`)
+	bad("a hunter2hunter2 * speed=1Mbit/s\n", `pub.keys:1: a: "speed" is no limit: allowed are max_upload, rate, channels, uploads`)
+	bad("a hunter2hunter2 * rate=1Mbit/s rate=2Mbit/s\n", "pub.keys:1: a: rate is given twice")
+	bad("a hunter2hunter2 * rate=20\n", `pub.keys:1: a: rate: "20" is no rate`)
+	bad("a hunter2hunter2 * rate=1kbit/s\n", "pub.keys:1: a: rate: 1kbit/s is out of range: allowed is 64kbit/s to 1000Gbit/s")
+	bad("a hunter2hunter2 * rate=99999999999999Gbit/s\n", "is no rate")
+	bad("a hunter2hunter2 * rate=-1Mbit/s\n", "is no rate")
+	bad("a hunter2hunter2 * max_upload=1B\n", "pub.keys:1: a: max_upload: 1B is out of range: allowed is 1KiB to 1GiB")
+	bad("a hunter2hunter2 * max_upload=x\n", "pub.keys:1: a: max_upload:")
+	bad("a hunter2hunter2 * channels=0\n", `pub.keys:1: a: channels: "0" is not allowed: allowed is 1 to 100000`)
+	bad("a hunter2hunter2 * uploads=many\n", "pub.keys:1: a: uploads:")
 	bad("a hunter2hunter2 *\na hunter2hunter3 *\n", "pub.keys:2: a: given twice, first on line 1")
 	bad("a hunter2hunter2 *\nb hunter2hunter2 *\n", "pub.keys:2: b: the same secret as on line 1")
 	for name, want := range map[string]string{"k1.pub.pem": "k1", "/a/b.c/demo.key": "demo", "k": "k", ".pem": ".pem", "fra.1.pem": "fra.1"} {
@@ -318,6 +330,59 @@ func TestKeyFilesNameTheLine(t *testing.T) {
 	if _, err := ParseSecret("t", []byte("a bbbbbbbbbbbb\nc dddddddddddd\n"), 8); err == nil || !strings.Contains(err.Error(), "has 2 secrets") {
 		t.Error(err)
 	}
+}
+
+// A publisher's limits stand behind its patterns, in any order, and are shown as
+// they are.
+func TestPublishersHaveLimits(t *testing.T) {
+	text := "studio hunter2hunter2 sport-*,news uploads=32 rate=20Mbit/s max_upload=16MiB channels=4 # ours\nfree hunter3hunter3 *\n" +
+		"slow hunter4hunter4 * rate=1500kbit/s\n"
+	all, err := ParsePublishers("pub.keys", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Publisher{
+		{Name: "studio", Secret: "hunter2hunter2", Channels: []string{"sport-*", "news"}, MaxUpload: 16 * MiB, Rate: 20e6, MaxChannels: 4, Uploads: 32},
+		{Name: "free", Secret: "hunter3hunter3", Channels: []string{"*"}},
+		{Name: "slow", Secret: "hunter4hunter4", Channels: []string{"*"}, Rate: 1500e3},
+	}
+	if d := cmp.Diff(want, all); d != "" {
+		t.Error(d)
+	}
+	if s := all[0].String(); s != "studio sport-*,news max_upload=16MiB rate=20Mbit/s channels=4 uploads=32" {
+		t.Error(s)
+	}
+	if n := all[0].Rate.Bytes(); n != 2_500_000 {
+		t.Error(n)
+	}
+}
+
+// Limits that contradict each other are told before anybody runs into them.
+func TestLimitsOfIngestAreChecked(t *testing.T) {
+	f := func(text, keys string, want ...string) {
+		t.Helper()
+		dir := write(t, "origin.yaml", text, "pub.keys", keys)
+		_, warn, err := LoadOrigin(filepath.Join(dir, "origin.yaml"))
+		said := fmt.Sprint(err, warn)
+		for _, w := range want {
+			if !strings.Contains(said, w) {
+				t.Errorf("%s: %s, want %q", text, said, w)
+			}
+		}
+		if len(want) == 0 && err != nil {
+			t.Error(err)
+		}
+	}
+	const key = "a hunter2hunter2 * "
+	f("ingest: {keys_file: pub.keys, max_upload: 16MiB}\n", key+"max_upload=32MiB\n", "publisher a: max_upload=32MiB contradicts ingest.max_upload 16MiB")
+	f("ingest: {keys_file: pub.keys, max_upload: 16MiB}\n", key+"max_upload=16MiB\n")
+	f("ingest: {create: false}\n", "", "origin.yaml:1: ingest.create: false contradicts channels")
+	f("ingest: {create: false}\nchannels: {news: {}}\n", "")
+	f("ingest: {watch: {poll: 2s}}\n", "", "ingest.watch.poll: does nothing")
+	f("ingest: {watch: {dir: spool, poll: 2s}}\n", "")
+	f("channels: {news: {memory: 2GiB}}\n", "", "channels.news.memory: 2GiB contradicts store.memory 1GiB")
+	f("channels: {defaults: {memory: 100KiB}}\n", "", "channels.defaults.memory: 100KiB is less than a segment")
+	f("channels: {defaults: {memory: 100MiB}, news: {memory: 0B}, sport: {}}\n", "")
 }
 
 // The kind of a file shows in its keys.
@@ -383,11 +448,24 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzKeyFiles(f *testing.F) {
 	f.Add([]byte("studio s3cr3t-s3cr3t sport-*,news # x\n"))
+	f.Add([]byte("studio s3cr3t-s3cr3t * max_upload=16MiB rate=20Mbit/s channels=4 uploads=32\n"))
+	f.Add([]byte("studio s3cr3t-s3cr3t * rate=99999999999999999Gbit/s rate= =1 = uploads=-1\n"))
 	f.Add([]byte("\x00 \xff\n#"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		ps, err := ParsePublishers("f", text)
 		if err == nil && len(ps) == 0 {
 			t.Error("neither publishers nor error")
+		}
+		for _, p := range ps {
+			if p.MaxUpload < 0 || p.Rate < 0 || p.Rate > maxRate || p.MaxChannels < 0 || p.Uploads < 0 || len(p.Channels) == 0 {
+				t.Errorf("%#v", p)
+			}
+			// What is shown of it says the same.
+			name, rest, _ := strings.Cut(p.String(), " ")
+			again, err := ParsePublishers("f", []byte(name+" "+p.Secret+" "+rest+"\n"))
+			if err != nil || len(again) != 1 || !reflect.DeepEqual(again[0], p) {
+				t.Errorf("%#v is %#v again, %v", p, again, err)
+			}
 		}
 		_, _ = ParseSecrets("f", text)
 		_, _ = ParseSecret("f", text, 8)

@@ -10,24 +10,11 @@ import (
 	"strings"
 )
 
-// A Publisher is a line of a publishers' file: NAME SECRET PATTERN[,PATTERN].
-type Publisher struct {
-	Name     string
-	Secret   string
-	Channels []string // channel names; * stands for any run of characters
-}
-
 // A Secret is a line of a pull keys' file: NAME SECRET.
 type Secret struct {
 	Name   string
 	Secret string
 }
-
-// String names the publisher without the secret, so that no log prints it.
-func (p Publisher) String() string { return p.Name + " " + strings.Join(p.Channels, ",") }
-
-// GoString is String, for %#v.
-func (p Publisher) GoString() string { return p.String() }
 
 // String names the key without the secret, so that no log prints it.
 func (s Secret) String() string { return s.Name }
@@ -43,33 +30,8 @@ const (
 
 var (
 	// A secret can stand in a URL path and in a header as it is.
-	secretText     = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
-	channelPattern = regexp.MustCompile(`^[a-z0-9_*-]{1,64}$`)
+	secretText = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 )
-
-// ParsePublishers reads a publishers' file: one NAME SECRET PATTERN[,PATTERN]
-// a line; # begins a comment. Errors name file and line, never a secret.
-func ParsePublishers(file string, text []byte) ([]Publisher, error) {
-	var out []Publisher
-	names, secrets := map[string]int{}, map[string]int{}
-	bad := eachLine(file, text, func(line int, f []string) error {
-		if len(f) != 3 {
-			return errorf("%d words instead of 3: a line is NAME SECRET PATTERN[,PATTERN], as in: studio 4f1c2b9a8e7d sport-*,news", len(f))
-		}
-		if err := checkPair(line, f[0], f[1], names, secrets); err != nil {
-			return err
-		}
-		patterns := strings.Split(f[2], ",")
-		for _, p := range patterns {
-			if !channelPattern.MatchString(p) {
-				return errorf("%q is no channel pattern: allowed are a-z, 0-9, _, - and *, as in news or sport-*", p)
-			}
-		}
-		out = append(out, Publisher{f[0], f[1], patterns})
-		return nil
-	})
-	return out, notEmpty(file, bad, len(out), "publisher", "NAME SECRET PATTERN[,PATTERN]")
-}
 
 // ParseSecrets reads a pull keys' file: one NAME SECRET a line; # begins a
 // comment. Errors name file and line, never a secret.

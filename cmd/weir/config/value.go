@@ -34,6 +34,7 @@ var kinds = map[string]kind{
 	"host":      {"a host name without a port, as in weir.example", checkHost},
 	"name":      {"a name of 1 to 64 letters, digits, dots, _ and -", checkName},
 	"file":      {"the name of a file", checkFile},
+	"dir":       {"the name of a directory", checkFile},
 	"text":      {textExample, checkText},
 }
 
@@ -59,7 +60,7 @@ func (s *source) text(text string, tag reflect.StructTag) (string, error) {
 	if err := k.parse(text); err != nil {
 		return "", err
 	}
-	if tag.Get("kind") == "file" && !filepath.IsAbs(text) {
+	if k := tag.Get("kind"); (k == "file" || k == "dir") && !filepath.IsAbs(text) {
 		return filepath.Join(s.dir, text), nil
 	}
 	return text, nil

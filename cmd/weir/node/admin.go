@@ -37,6 +37,18 @@ type status struct {
 	Origins  *originsStatus `json:"origins,omitempty"`
 	Members  int            `json:"members,omitempty"` // of the cluster, alive
 	Streams  int            `json:"streams,omitempty"`
+	Store    *storeStatus   `json:"store,omitempty"`
+}
+
+// storeStatus is how an origin's disk does. None of its states makes the origin unready: the
+// live edge does not need the disk.
+type storeStatus struct {
+	State  string    `json:"state"` // ok, slow, full, failing
+	Since  time.Time `json:"since,omitzero"`
+	Behind string    `json:"behind"` // how long the oldest segment has waited to be durable
+	Queue  int64     `json:"queue_bytes"`
+	Bytes  int64     `json:"bytes"`
+	Free   int64     `json:"free_bytes"`
 }
 
 type originsStatus struct {

@@ -3,9 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"time"
 
 	"weir/cmd/weir/config"
 	"weir/internal/spool"
@@ -71,8 +74,10 @@ func (b *originNode) build() error {
 		Channels:    channels(cfg.Channels.Named),
 		Publishers:  b.publishers(),
 		OpenIngest:  !cfg.Ingest.Keyed(),
+		NamedOnly:   !cfg.Ingest.Create,
 		MaxChannels: cfg.Ingest.MaxChannels,
 		MaxUpload:   int64(cfg.Ingest.MaxUpload),
+		Store:       store(cfg.Store),
 		Memory:      int64(cfg.Store.Memory),
 		Slab:        spool.NewSlab(spool.SlabOptions{}),
 		Log:         b.log,
@@ -119,6 +124,8 @@ func (b *originNode) openIngest(cfg *config.Origin) error {
 		MaxBody:         int64(cfg.Ingest.MaxUpload),
 		IdleTimeout:     ingestIdle,
 		ProgressTimeout: cfg.Ingest.StallTimeout,
+		MaxConns:        cfg.Ingest.Connections,
+		BadPath:         http.StatusForbidden,
 		BeforeBody:      b.origin.BeforeBody,
 	})
 	if err != nil {
@@ -152,14 +159,32 @@ func (b *originNode) publishers() func() []origin.Publisher {
 	return memo(&b.live.current, func(c *config.Origin) []origin.Publisher {
 		var out []origin.Publisher
 		for _, p := range c.Ingest.Publishers {
-			out = append(out, origin.Publisher{Name: p.Name, Secret: p.Secret, Channels: p.Channels})
+			out = append(out, origin.Publisher{Name: p.Name, Secret: p.Secret, Channels: p.Channels,
+				Limits: origin.Limits{Upload: int64(p.MaxUpload), Rate: p.Rate.Bytes(), Channels: p.MaxChannels, Uploads: p.Uploads}})
 		}
 		return out
 	})
 }
 
 func (b *originNode) status() status {
-	return status{Streams: len(b.origin.Streams())}
+	s := status{Streams: len(b.origin.Streams())}
+	disk := b.origin.StoreStatus()
+	if disk.State == origin.StoreOff {
+		return s
+	}
+	s.Store = &storeStatus{
+		State: disk.State.String(), Behind: disk.Behind.Round(time.Millisecond).String(), Queue: disk.Queue, Bytes: disk.Bytes, Free: disk.Free,
+	}
+	if disk.State == origin.StoreOK {
+		return s
+	}
+	s.Store.Since = disk.Since
+	what := fmt.Sprintf("the disk (store.dir) is %s, channel %s: live goes on, DVR and restarts lose what is published now", disk.State, disk.Worst)
+	if disk.Err != nil {
+		what += ": " + disk.Err.Error()
+	}
+	s.Warnings = append(s.Warnings, what)
+	return s
 }
 
 func access(a config.Access, log *slog.Logger) origin.Access {
@@ -179,7 +204,14 @@ func access(a config.Access, log *slog.Logger) origin.Access {
 
 func channel(c config.Channel) origin.Channel {
 	return origin.Channel{TargetDuration: c.TargetDuration, Window: c.Window, Retention: c.Retention,
-		HoldFor: c.Hold, EndWithEncoder: c.EndWithEncoder}
+		HoldFor: c.Hold, DVR: c.DVR, DVRMax: int64(c.DVRMax), EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory)}
+}
+
+func store(c config.Store) *origin.Store {
+	if c.Dir == "" {
+		return nil
+	}
+	return &origin.Store{Dir: c.Dir, Max: int64(c.Max), KeepFree: int64(c.KeepFree)}
 }
 
 func channels(named map[string]config.Channel) map[string]origin.Channel {
