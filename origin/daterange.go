@@ -15,7 +15,7 @@ type dateRange struct {
 	shift  time.Duration // of its dates against those its encoder told
 	pushed bool          // its encoder told it last, and not the operator
 	told   time.Time     // when an encoder told it last
-	left   bool          // its encoder tells it no more
+	left   bool          // its encoder tells it no more, and never told its end: it goes with its start
 }
 
 // reach returns those of list that reach into a window: "MUST NOT remove an EXT-X-DATERANGE
@@ -34,7 +34,7 @@ func reach(list []dateRange, window []*segment) (out []playlist.DateRange) {
 
 // before reports whether all dates of d are before t.
 func (d *dateRange) before(t time.Time) bool {
-	if d.left && d.ends.IsZero() {
+	if d.left {
 		return d.Start.Before(t)
 	}
 	return !d.ends.IsZero() && (d.ends.Before(t) || d.ends.Equal(t) && d.Start.Before(t))

@@ -81,6 +81,7 @@ func (o *Origin) AddDateRange(name string, d playlist.DateRange) (all playlist.D
 	if c.closed || c.State() != StateLive {
 		return all, false, cmp.Or(o.openTo(target{channel: name}), noChannel(name))
 	}
+	c.forgetRanges()
 	next := slices.Clone(c.ranges.list)
 	changed, created, err := c.putRange(&next, dateRange{DateRange: d}, now)
 	if err != nil {
@@ -98,6 +99,7 @@ func (c *channel) toldRanges(r *rendition, p *pushed, now time.Time) {
 	if len(c.ranges.list) == 0 && len(p.ranges) == 0 || !r.skewed {
 		return // or nothing is published yet, and how its dates relate to ours not known
 	}
+	c.forgetRanges()
 	next, any := slices.Clone(c.ranges.list), false
 	for _, d := range p.ranges[max(0, len(p.ranges)-maxToldRanges):] {
 		if c.ranges.spent.has(d.ID) {
@@ -105,7 +107,7 @@ func (c *channel) toldRanges(r *rendition, p *pushed, now time.Time) {
 		}
 		changed, _, err := c.putRange(&next, dateRange{DateRange: d, pushed: true, shift: r.skew}, now)
 		any = any || changed
-		if err != nil && !errors.Is(err, ErrRangeOver) {
+		if err != nil && !errors.Is(err, ErrRangeOver) && !errors.Is(err, ErrRangeSpent) {
 			c.ignoredRange(err)
 		}
 	}
@@ -139,6 +141,9 @@ func (c *channel) putRange(list *[]dateRange, d dateRange, now time.Time) (chang
 		return true, true, nil
 	}
 	was := &(*list)[i]
+	if _, latest := c.listedSince(); was.left && was.before(latest) {
+		return false, false, c.rangeSpent(d.ID) // some rendition has dropped it
+	}
 	if d.pushed {
 		d.shift = was.shift
 	}
@@ -156,9 +161,9 @@ func (c *channel) putRange(list *[]dateRange, d dateRange, now time.Time) (chang
 	changed = !reflect.DeepEqual(is, was.DateRange)
 	was.DateRange = is
 	if d.pushed {
-		changed = changed || was.left
-		was.told, was.left = now, false
+		was.told = now
 	}
+	changed, was.left = changed || was.left, false
 	return changed, false, nil
 }
 
@@ -172,10 +177,10 @@ func (c *channel) mayBegin(list []dateRange, d *dateRange) error {
 		return c.badRange(d.ID, err)
 	}
 	if c.ranges.spent.has(d.ID) {
-		return refuse(http.StatusConflict, reasonRangeSpent, "channel %s: date range %s: %w (choose another)", c.name, quote(d.ID), ErrRangeSpent)
+		return c.rangeSpent(d.ID)
 	}
 	d.ends = d.end(list)
-	if first := c.listedSince(); !first.IsZero() && d.before(first) {
+	if first, _ := c.listedSince(); !first.IsZero() && d.before(first) {
 		return refuse(http.StatusConflict, reasonRangeOver, "channel %s: date range %s: %w: the first begins at %s", c.name, quote(d.ID), ErrRangeOver, first.UTC().Format(time.RFC3339))
 	}
 	if len(list) >= maxRanges || size(list)+sizeOf(&d.DateRange) > maxRangeBytes {
@@ -186,6 +191,10 @@ func (c *channel) mayBegin(list []dateRange, d *dateRange) error {
 
 func (c *channel) badRange(id string, err error) error {
 	return refuse(http.StatusBadRequest, reasonRange, "channel %s: date range %s: %w", c.name, quote(id), err)
+}
+
+func (c *channel) rangeSpent(id string) error {
+	return refuse(http.StatusConflict, reasonRangeSpent, "channel %s: date range %s: %w (choose another)", c.name, quote(id), ErrRangeSpent)
 }
 
 func (c *channel) rangesFull(list []dateRange) error {
@@ -235,7 +244,7 @@ func (c *channel) setRanges(list []dateRange) {
 
 // forgetRanges lets go of those that no rendition tells any more. Their IDs are spent.
 func (c *channel) forgetRanges() {
-	first := c.listedSince()
+	first, _ := c.listedSince()
 	if first.IsZero() || !slices.ContainsFunc(c.ranges.list, func(d dateRange) bool { return d.before(first) }) {
 		return
 	}
@@ -250,12 +259,20 @@ func (c *channel) forgetRanges() {
 	c.setRanges(keep) // each playlist has left them out since its window moved on
 }
 
-// listedSince returns the date of the first segment that any rendition lists; zero: none.
-func (c *channel) listedSince() (first time.Time) {
+// listedSince returns the dates from which on the rendition that lists most, and the one that
+// lists least, list segments; zero: none does.
+func (c *channel) listedSince() (first, latest time.Time) {
 	for _, r := range c.order {
-		if len(r.log) > r.from && !r.gone && (first.IsZero() || r.log[r.from].date.Before(first)) {
-			first = r.log[r.from].date
+		if len(r.log) == r.from || r.gone {
+			continue
+		}
+		at := r.log[r.from].date
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		if at.After(latest) {
+			latest = at
 		}
 	}
-	return first
+	return first, latest
 }

@@ -245,3 +245,36 @@ func TestSpentIDsAreBounded(t *testing.T) {
 		t.Error(len(s.Hashes), len(s.known), s.has("99"), s.has("100"))
 	}
 }
+
+// A range without an end that one rendition has dropped is over for all: it does not come back
+// where it was dropped when somebody finds its end after all.
+func TestWhatOneRenditionDroppedDoesNotComeBack(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		t0 := time.Now().Truncate(time.Millisecond)
+		push := func(name string, n int, lines ...string) {
+			r.put(fmt.Sprintf("%s/x%d.ts", name, n-1), "x")
+			r.put(name+"/index.m3u8", dated(t0, n, lines...))
+		}
+		for n := 1; n < 20; n++ {
+			var lines []string
+			if n < 8 {
+				lines = []string{tag(`ID="1"`, t0)}
+			}
+			push("a", n, lines...)
+			if n < 15 { // b stands still, and is not dead yet
+				push("b", n, lines...)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		r.is("a", r.told("a", t0), "")
+		r.is("b", r.told("b", t0), "1@0s")
+		if _, _, err := r.o.AddDateRange("c", playlist.DateRange{ID: "1", Duration: new(time.Hour)}); !errors.Is(err, ErrRangeSpent) {
+			t.Error(err)
+		}
+		push("a", 20, tag(`ID="1",DURATION=3600`, t0))
+		r.is("a", r.told("a", t0), "")
+		if n := r.metric("weir_origin_date_ranges_ignored_total"); n != 0 {
+			t.Errorf("%v are counted as ignored", n)
+		}
+	})
+}

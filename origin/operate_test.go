@@ -165,7 +165,14 @@ func TestAResumedChannelGoesOnWithTheSameEncoder(t *testing.T) {
 			t.Error("the end was taken back before there was anything else")
 		}
 		gaps := r.metric("weir_origin_gaps_total")
-		r.run(e, 4)
+		if err := e.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if m := r.media("180p"); m.EndList || len(m.Segments) != 1 {
+			t.Errorf("the first segment is held: ENDLIST %v, %d segments", m.EndList, len(m.Segments))
+		}
+		time.Sleep(bench.ClipSegment)
+		r.run(e, 3)
 		r.together()
 		m := r.media("180p")
 		if m.EndList || len(m.Segments) != 4 || m.MediaSequence != old.MediaSequence+8 || m.DiscontinuitySequence <= old.DiscontinuitySequence {
@@ -191,6 +198,9 @@ func TestAResumedChannelTakesAnotherEncoder(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.refused("/ingest/c/x0.ts", "refused 0", 409)
+		if err := r.o.BeforeBody(&web.Request{Method: "PUT", Path: "/ingest/c/x0.ts"}); web.StatusOf(err) != 409 {
+			t.Error("refused only behind the body: ", err)
+		}
 		time.Sleep(10 * time.Second)
 		if err := r.o.Resume("c"); err != nil {
 			t.Fatal(err)
@@ -281,6 +291,18 @@ func TestAChannelComesBackWhileItGoes(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		if a := r.get("/live/c/index.m3u8"); a.status != 200 {
 			t.Error(a.status, a.body)
+		}
+		since := r.o.Streams()[0].Since
+		for i := 2; i < 100; i++ {
+			r.put(fmt.Sprintf("x%d.ts", i), fmt.Sprint(i))
+			r.put("index.m3u8", window("x", i+1))
+			r.media("main")
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(20 * time.Minute) // silent, and nobody has given it up
+		r.media("main")
+		if now := r.o.Streams()[0].Since; now != since {
+			t.Error("it began anew in between")
 		}
 	})
 }

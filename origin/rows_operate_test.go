@@ -72,9 +72,9 @@ func TestPL14TheEndOfTheEncoderIsTheLastChange(t *testing.T) {
 
 // PL-28: what is unknown is 404; the playlists of what ended and was removed are 410 at once,
 // while each segment that they listed serves for its Availability Duration at least, so that
-// a viewer who has the playlist plays it to its end.
+// a viewer who has the playlist plays it to its end, also where memory is short.
 func TestPL28ARemovedChannelServesWhatItListed(t *testing.T) {
-	f := func(end bool, least time.Duration) {
+	f := func(end, short bool, least time.Duration) {
 		t.Helper()
 		underClock(t, Options{Defaults: Channel{Retention: time.Second}}, func(r *rig) {
 			for _, path := range []string{"/live/none/index.m3u8", "/live/none/main/index.m3u8", "/live/c/none/index.m3u8"} {
@@ -101,6 +101,9 @@ func TestPL28ARemovedChannelServesWhatItListed(t *testing.T) {
 			}
 			removed := time.Now()
 			for time.Since(removed) < listed+2*time.Second-tickEvery {
+				if short {
+					r.o.channel("c").tick(time.Now(), true)
+				}
 				for _, path := range []string{"/live/c/index.m3u8", "/live/c/180p/index.m3u8", "/live/c/90p/index.m3u8"} {
 					if a := r.get(path); a.status != 410 {
 						t.Fatalf("%s is %d %v after the channel was removed", path, a.status, time.Since(removed))
@@ -130,8 +133,10 @@ func TestPL28ARemovedChannelServesWhatItListed(t *testing.T) {
 			r.run(e, 2) // the name is free
 		})
 	}
-	f(false, 0)
-	f(true, endedLife)
+	f(false, false, 0)
+	f(true, false, endedLife)
+	f(false, true, 0)
+	f(true, true, endedLife)
 }
 
 // PL-29: a date range stays as long as any of its dates maps to a listed segment; what was

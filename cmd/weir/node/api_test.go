@@ -307,3 +307,34 @@ func TestOperatorsCutAssets(t *testing.T) {
 		t.Error(code)
 	}
 }
+
+// Whatever is sent as a body, it is read as the one object that it is, or refused with 400 or
+// 413 and a reason.
+func FuzzReadBody(f *testing.F) {
+	for _, s := range []string{`{"id":"a","start":"2026-11-25T20:00:00Z","duration":1.5,"x":{"X-A":"0x1"}}`, `{"id":"a","id":"b"}`, `{"ID":"a"}`,
+		`[{}]`, `{"id":"a"}{}`, `{"x":{"X-A":{"a":[1]}}}`, "{\"id\":\"\\ud800\"}", `{"end_on_next":1}`, strings.Repeat("[", 200)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var d api.DateRange
+		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, api.MaxBody)
+		err := readBody(r, &d)
+		if err != nil {
+			if s := web.StatusOf(err); s != 400 && s != 413 || web.ReasonOf(err) == "" {
+				t.Errorf("%v: %d", err, s)
+			}
+			return
+		}
+		p, err := playlistRange(&d)
+		if err != nil || p.Check() != nil {
+			return
+		}
+		// What can be told is told back as it was said.
+		back := rangeOf(&p)
+		again, err := playlistRange(&back)
+		if err != nil || again.Merge(&p) != "" || p.Merge(&again) != "" {
+			t.Errorf("%+v became %+v: %v", p, again, err)
+		}
+	})
+}
