@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"token":                  {},
 	"cache":                  {"internal/web", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "playlist", "token"},
+	"origin/folder":          {"internal/web", "playlist"},
 	"edge":                   {"internal/web", "cache", "playlist", "token"},
 	"edge/cluster":           {"internal/web"},
 }
@@ -29,7 +30,7 @@ var mayImport = map[string][]string{
 var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
-		"playlist", "token", "cache", "origin", "edge", "edge/cluster",
+		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )
@@ -94,6 +95,7 @@ var fences = []fence{
 	{path: "pgregory.net/rapid", tests: true},
 	{path: "github.com/alecthomas/kong", places: []string{"cmd/..."}},
 	{path: "github.com/mattn/go-isatty", places: []string{"cmd/..."}},
+	{path: "github.com/fsnotify/fsnotify", places: []string{"origin/folder"}},
 	{path: "go.yaml.in/yaml/v3", places: []string{"cmd/..."}, tests: true},
 	{path: "os/signal", places: []string{"cmd/..."}, tests: true},
 	{path: "os/exec", places: []string{"cmd/...", "bench/..."}, tests: true},
