@@ -40,6 +40,30 @@ func TestWhatAPlaylistListsIsPushedBeforeIt(t *testing.T) {
 	})
 }
 
+// A multivariant playlist is pushed as it is, each time it changes, and before what it names.
+func TestAMultivariantPlaylistIsPushedWhenItChanges(t *testing.T) {
+	polled(t, func(d *desk) {
+		master := "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=%d\nhi/index.m3u8\n"
+		d.write("c/master.m3u8", fmt.Sprintf(master, 1), 0)
+		time.Sleep(11 * time.Second)
+		d.is("*c/master.m3u8")
+		for i := range 20 {
+			d.write("c/master.m3u8", fmt.Sprintf(master, i+2), float64(i+1))
+			d.write("c/hi/x0.ts", fmt.Sprint(i), float64(i+1))
+			d.list("c/hi/index.m3u8", float64(i+1), 0, "x0.ts")
+			if i == 0 {
+				time.Sleep(11 * time.Second)
+				d.mu.Lock()
+				d.puts = nil
+				d.mu.Unlock()
+				continue
+			}
+			time.Sleep(tick)
+			d.is("*c/master.m3u8", fmt.Sprintf("c/hi/x0.ts=%d", i), "*c/hi/index.m3u8")
+		}
+	})
+}
+
 // An encoder that is started again writes its old names anew while its old playlist is still
 // there: what is newer than the playlist is not whole, and is pushed with the next.
 func TestWhatIsNewerThanItsPlaylistWaitsForTheNext(t *testing.T) {
