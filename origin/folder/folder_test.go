@@ -40,6 +40,35 @@ func TestWhatAPlaylistListsIsPushedBeforeIt(t *testing.T) {
 	})
 }
 
+// A channel that runs for days remembers no more than what is listed.
+func TestNoMoreIsRememberedThanIsListed(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, dir)
+		d.f.noEvents = true
+		stop := func() {}
+		for i := range 50 {
+			var words []string
+			for j := max(0, i-4); j <= i; j++ {
+				words = append(words, fmt.Sprintf("x%d.ts", j))
+			}
+			d.write(fmt.Sprintf("c/x%d.ts", i), "x", float64(i))
+			d.list("c/index.m3u8", float64(i), max(0, i-4), words...)
+			if i == 0 {
+				stop = d.run()
+			}
+			time.Sleep(2100 * time.Millisecond) // not with the polls
+		}
+		stop()
+		if n := len(d.f.channels["c"].sent); n != 5 {
+			t.Errorf("%d files are remembered", n)
+		}
+		if n := d.count("media", pushed); n != 50 {
+			t.Errorf("%d of 50 segments were pushed", n)
+		}
+	})
+}
+
 // A multivariant playlist is pushed as it is, each time it changes, and before what it names.
 func TestAMultivariantPlaylistIsPushedWhenItChanges(t *testing.T) {
 	polled(t, func(d *desk) {
@@ -254,7 +283,6 @@ func TestAFolderMayGoAndComeBack(t *testing.T) {
 		if err := os.RemoveAll(d.dir); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Second)
 		d.write("d/x0.ts", "other", 3)
 		d.list("d/index.m3u8", 3, 0, "x0.ts")
 		time.Sleep(12 * time.Second)
