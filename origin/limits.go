@@ -55,7 +55,7 @@ func (x *account) fill(rate int64, now time.Time) {
 	r := float64(rate)
 	x.level = min(x.level+r*now.Sub(x.at).Seconds(), r*rateBurst.Seconds())
 	x.at = now
-	if rate == 0 || x.level >= r {
+	if rate <= 0 || x.level >= r {
 		x.dry = time.Time{} // there is a second's worth again
 	}
 }
@@ -111,7 +111,7 @@ func (a *accounts) enter(t target) (leave func(), err error) {
 // nothing more may be read.
 func (a *accounts) pacer(t target) func(n int) time.Duration {
 	rate := t.limits.Rate
-	if rate == 0 {
+	if rate <= 0 {
 		return func(int) time.Duration { return 0 }
 	}
 	return func(n int) time.Duration {
@@ -140,7 +140,7 @@ func (o *Origin) mayBegin(t target, all map[string]*channel) error {
 		return e
 	}
 	most := t.limits.Channels
-	if most == 0 {
+	if most <= 0 {
 		return nil
 	}
 	n := 0

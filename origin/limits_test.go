@@ -62,6 +62,10 @@ func TestAPublisherAboveItsRateIsSlowedDown(t *testing.T) {
 		if d := took(4 * rate); d < 3900*time.Millisecond || d > 4100*time.Millisecond {
 			t.Errorf("4 s of media above the rate took %v", d)
 		}
+		time.Sleep(time.Hour) // an hour of silence saves up no hour of bytes
+		if d := took(15 * rate); d < 4900*time.Millisecond || d > 5100*time.Millisecond {
+			t.Errorf("15 s of media after an hour took %v", d)
+		}
 		began := time.Now()
 		if _, err := r.send("PUT", large+"d/x.ts", zeros(30*rate)); err != nil || time.Since(began) > 0 {
 			t.Errorf("another publisher was slowed down: %v, %v", time.Since(began), err)

@@ -99,13 +99,6 @@ type Limits struct {
 	Uploads  int   // at once; more are refused with 429
 }
 
-func (l Limits) check() error {
-	if l.Upload < 0 || l.Rate < 0 || l.Channels < 0 || l.Uploads < 0 {
-		return errors.New("limits must not be negative")
-	}
-	return nil
-}
-
 // An Origin takes in pushed streams and serves them.
 type Origin struct {
 	opts     Options

@@ -21,14 +21,14 @@ func badNames(t *testing.T, h *house) {
 			mark.says(t, "ingest refused", fmt.Sprint("status=", status), "reason="+reason, says)
 		}
 	}
-	f("/ingest/Upper/a.ts", 400, "bad_path", `channel \"Upper\"`)
-	f("/ingest/-x/a.ts", 400, "bad_path", "")
-	f("/ingest/a%20b/a.ts", 400, "bad_path", `path="/ingest/a b/a.ts"`)
-	f("/ingest/%C3%A9t%C3%A9/a.ts", 400, "bad_path", "path=/ingest/été/a.ts")
-	f("/ingest/"+strings.Repeat("x", 65)+"/a.ts", 400, "bad_path", "")
-	f("/ingest/nofile", 400, "bad_path", "channel=nofile")
-	f("/ingest/deep/"+strings.Repeat("x/", 300)+"a.ts", 400, "bad_path", "channel=deep")
-	f("/elsewhere/live/a.ts", 400, "bad_path", "")
+	f("/ingest/Upper/a.ts", 403, "bad_path", `channel \"Upper\"`)
+	f("/ingest/-x/a.ts", 403, "bad_path", "")
+	f("/ingest/a%20b/a.ts", 403, "bad_path", `path="/ingest/a b/a.ts"`)
+	f("/ingest/%C3%A9t%C3%A9/a.ts", 403, "bad_path", "path=/ingest/été/a.ts")
+	f("/ingest/"+strings.Repeat("x", 65)+"/a.ts", 403, "bad_path", "")
+	f("/ingest/nofile", 403, "bad_path", "channel=nofile")
+	f("/ingest/deep/"+strings.Repeat("x/", 300)+"a.ts", 403, "bad_path", "channel=deep")
+	f("/elsewhere/live/a.ts", 403, "bad_path", "")
 	f("/ingest/shell/a.php", 415, "bad_type", "path=a.php")
 	for _, name := range []string{"nofile", "deep", "shell"} {
 		send(t, "GET", h.origin+"/live/"+name+"/index.m3u8", nil, "Weir-Pull-Key", pullKey).is(t, 404, "no_such_channel")
@@ -52,17 +52,17 @@ func badIngestPaths(t *testing.T, h *house) {
 		if strings.HasPrefix(trick, "/") {
 			target = "/ingest" + fmt.Sprintf(trick, "/victim")
 		}
-		if r := raw(t, h.ingest, "PUT", target, auth); r.status != 400 {
+		if r := raw(t, h.ingest, "PUT", target, auth); r.status != 400 && r.status != 403 { // 400: not even a URI
 			t.Errorf("PUT %q: %d %s", target, r.status, r.body)
 		}
 	}
-	raw(t, h.ingest, "PUT", "http://other.example/ingest/victim/x.ts", auth).is(t, 400, "bad_path")
+	raw(t, h.ingest, "PUT", "http://other.example/ingest/victim/x.ts", auth).is(t, 403, "bad_path")
 	for _, target := range []string{"/ingest/victim/a\x00.ts", "/ingest/victim/a\x01.ts", "*", "ingest/victim/x.ts", "/ingest/victim/a b.ts"} {
-		if r := raw(t, h.ingest, "PUT", target, auth); r.status != 400 {
+		if r := raw(t, h.ingest, "PUT", target, auth); r.status != 400 && r.status != 403 { // 400: not even a URI
 			t.Errorf("PUT %q: %d %s", target, r.status, r.body)
 		}
 	}
-	mark.says(t, "request refused", "listener=ingest", "method=PUT", "path=/ingest/victim/../good/x.ts", "status=400", "reason=bad_path")
+	mark.says(t, "request refused", "listener=ingest", "method=PUT", "path=/ingest/victim/../good/x.ts", "status=403", "reason=bad_path")
 }
 
 // Path tricks of viewers, at an edge and at the origin: no answer but a refusal.

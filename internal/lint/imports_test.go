@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"token":                  {},
 	"cache":                  {"internal/web", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
+	"origin/folder":          {"internal/web", "playlist"},
 	"edge":                   {"internal/web", "cache", "playlist", "token"},
 	"edge/cluster":           {"internal/web"},
 }
@@ -33,7 +34,7 @@ var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
 		"internal/disk", "internal/disk/disktest", "internal/seglog",
-		"playlist", "token", "cache", "origin", "edge", "edge/cluster",
+		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )
@@ -98,6 +99,7 @@ var fences = []fence{
 	{path: "pgregory.net/rapid", tests: true},
 	{path: "github.com/alecthomas/kong", places: []string{"cmd/..."}},
 	{path: "github.com/mattn/go-isatty", places: []string{"cmd/..."}},
+	{path: "github.com/fsnotify/fsnotify", places: []string{"origin/folder"}},
 	{path: "go.yaml.in/yaml/v3", places: []string{"cmd/..."}, tests: true},
 	{path: "os/signal", places: []string{"cmd/..."}, tests: true},
 	{path: "os/exec", places: []string{"cmd/...", "bench/..."}, tests: true},

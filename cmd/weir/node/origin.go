@@ -15,6 +15,7 @@ import (
 	"weir/internal/web"
 	"weir/internal/wire"
 	"weir/origin"
+	"weir/origin/folder"
 )
 
 // What ingest allows beyond its config: encoders keep connections open from
@@ -91,7 +92,30 @@ func (b *originNode) build() error {
 	if err := b.openViewerDoor(cfg); err != nil {
 		return err
 	}
+	if err := b.openFolder(cfg.Ingest); err != nil {
+		return err
+	}
 	return b.openIngest(cfg)
+}
+
+// openFolder feeds the origin from a directory too, where one is given.
+func (b *originNode) openFolder(cfg config.Ingest) error {
+	if cfg.Watch.Dir == "" {
+		return nil
+	}
+	f, err := folder.New(folder.Options{
+		Dir:         cfg.Watch.Dir,
+		Ingest:      b.origin.LocalIngest(),
+		Poll:        cfg.Watch.Poll,
+		MaxChannels: cfg.MaxChannels,
+		Log:         b.log,
+		Registerer:  b.o.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	b.background("folder", f.Run)
+	return nil
 }
 
 func (b *originNode) openViewerDoor(cfg *config.Origin) error {
