@@ -25,8 +25,8 @@ const (
 
 // refreshMulti publishes a new multivariant playlist where what it says has changed. The
 // first one waits until every rendition that is expected has media, but no longer than three
-// target durations; where no pushed multivariant playlist tells what to expect, it waits a
-// moment for siblings.
+// target durations; where neither the operator nor a pushed multivariant playlist tells what
+// to expect, it waits a moment for siblings.
 func (c *channel) refreshMulti(now time.Time) {
 	if c.published == nil || c.alive() == 0 {
 		return
@@ -37,15 +37,19 @@ func (c *channel) refreshMulti(now time.Time) {
 	old := c.multi.Load()
 	if old == nil {
 		td := time.Duration(c.published.target) * time.Second
-		wait := 3 * td
-		if c.missing() == 0 {
+		wait, missing := 3*td, c.missing()
+		if len(missing) == 0 {
 			wait = 0
-			if c.expected == nil {
+			if c.expected == nil && len(c.config.Renditions) == 0 {
 				wait = min(td/4, time.Second)
 			}
 		}
 		if c.multiAt = c.first.Add(wait); now.Before(c.multiAt) {
 			return
+		}
+		if len(missing) > 0 {
+			c.log.Warn("multivariant playlist is published without renditions that are expected (channels.*.renditions, or the encoder's own multivariant playlist)",
+				"missing", strings.Join(missing, " "), "waited", wait)
 		}
 	}
 	m := c.multivariant()
@@ -55,21 +59,35 @@ func (c *channel) refreshMulti(now time.Time) {
 	c.multi.Store(&multiSnapshot{m, render(m.Append, c.o.metrics)})
 }
 
-// missing counts renditions that are expected and have no media.
-func (c *channel) missing() (n int) {
+// missing names the renditions that are expected and have no media: those that the operator
+// named, else those that the encoder did, and what began to be pushed.
+func (c *channel) missing() (names []string) {
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for _, r := range c.order {
 		if len(r.log) == 0 {
-			n++
+			add(r.name)
 		}
+	}
+	if len(c.config.Renditions) > 0 {
+		for _, name := range c.config.Renditions {
+			if (*c.byName.Load())[name] == nil {
+				add(name)
+			}
+		}
+		return names
 	}
 	if c.expected != nil {
 		for _, p := range c.expected.paths {
 			if c.byPath[p] == nil {
-				n++
+				add(renditionName(p))
 			}
 		}
 	}
-	return n
+	return names
 }
 
 // multivariant describes the renditions that publish, by what was measured of them.
