@@ -37,6 +37,7 @@ type channel struct {
 	wants     wants
 	published *rule
 	lines     timelines
+	cues      cueClock
 	expected  *expectation
 	first     time.Time // when something was published first
 	multiAt   time.Time // when the multivariant playlist is published at the latest
@@ -107,6 +108,9 @@ func (c *channel) stored(u *upload) result {
 		return resultStale
 	}
 	c.lastPush = now
+	if c.cues.learn(u) {
+		c.keepChannel()
+	}
 	res := resultStored
 	if old != nil {
 		if old.sum == u.sum {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -117,8 +116,8 @@ func (c *channel) multivariant() *playlist.Multivariant {
 	slices.SortStableFunc(text, c.byRank)
 	var sound *rendition // the dearest of the group
 	if len(video) > 0 && c.grouped(video, audio) {
-		for i, r := range audio {
-			m.Renditions = append(m.Renditions, c.alternative("AUDIO", audioGroup, r, i == 0))
+		m.Renditions = append(m.Renditions, c.alternatives("AUDIO", audioGroup, audio)...)
+		for _, r := range audio {
 			if sound == nil || peaks[r] > peaks[sound] {
 				sound = r
 			}
@@ -126,9 +125,7 @@ func (c *channel) multivariant() *playlist.Multivariant {
 	} else {
 		video = append(video, audio...)
 	}
-	for i, r := range text {
-		m.Renditions = append(m.Renditions, c.alternative("SUBTITLES", subtitleGroup, r, i == 0))
-	}
+	m.Renditions = append(m.Renditions, c.alternatives("SUBTITLES", subtitleGroup, text)...)
 	for _, r := range video {
 		v := playlist.Variant{
 			URI: r.name + "/index.m3u8", Bandwidth: peaks[r], AverageBandwidth: averages[r],
@@ -209,25 +206,6 @@ func (c *channel) byRank(a, b *rendition) int {
 		return len(c.expected.paths)
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.name, b.name))
-}
-
-// alternative describes an audio or subtitle rendition; what the bytes do not tell (its
-// name, its language) is taken from what the encoder said.
-func (c *channel) alternative(kind, group string, r *rendition, first bool) playlist.Rendition {
-	x := playlist.Rendition{
-		Type: kind, GroupID: group, Name: r.name, URI: r.name + "/index.m3u8",
-		Default: first && kind == "AUDIO", Autoselect: true,
-	}
-	for _, t := range r.tracks {
-		if t.Kind == cmaf.Audio && t.Channels > 0 {
-			x.Channels = strconv.Itoa(t.Channels)
-		}
-		x.Language = cmp.Or(x.Language, t.Language)
-	}
-	if c.expected != nil {
-		x.Language = cmp.Or(c.expected.media[r.path].Language, x.Language)
-	}
-	return x
 }
 
 func codecsOf(tracks []cmaf.Track) (list []string) {
