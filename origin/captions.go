@@ -134,5 +134,6 @@ func (c *channel) inTime(r *rendition, u *upload) *upload {
 	text = append(text, p[u.captions.head:]...)
 	x := &upload{path: u.path, gen: u.gen, buf: c.o.opts.Slab.NewBuffer(text), sum: sha256.Sum256(text), begun: u.begun, done: u.done, probe: u.probe}
 	x.cost = x.buf.Cost()
+	c.held.Add(x.cost)
 	return x
 }
