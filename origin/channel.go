@@ -31,26 +31,29 @@ type channel struct {
 	state     atomic.Uint32 // a [State]
 	withdrawn atomic.Bool   // its playlists were taken away
 
-	mu        sync.Mutex // guards what follows
-	store     store
-	byPath    map[string]*rendition
-	order     []*rendition
-	texts     texts // what was pushed, for encoders that read it back
-	wants     wants
-	published *rule
-	lines     timelines
-	expected  *expectation
-	first     time.Time // when something was published first
-	multiAt   time.Time // when the multivariant playlist is published at the latest
-	resumed   time.Time // when publishing began again after all were silent
-	lastPush  time.Time
-	silent    bool // nothing has been published for long, and the log says so
-	closed    bool
-	restored  bool   // from disk
-	sealed    bool   // nothing is published any more: the process ends
-	gone      uint64 // files of the log up to this one were removed for want of room
-	ranges    dateRanges
-	stateAt   time.Time // since when state is what it is; zero: from the beginning
+	mu         sync.Mutex // guards what follows
+	store      store
+	byPath     map[string]*rendition
+	order      []*rendition
+	texts      texts // what was pushed, for encoders that read it back
+	wants      wants
+	published  *rule
+	lines      timelines
+	cues       cueClock
+	warnings   []Warning // what its encoder had better do otherwise
+	examinedAt time.Time
+	expected   *expectation
+	first      time.Time // when something was published first
+	multiAt    time.Time // when the multivariant playlist is published at the latest
+	resumed    time.Time // when publishing began again after all were silent
+	lastPush   time.Time
+	silent     bool // nothing has been published for long, and the log says so
+	closed     bool
+	restored   bool   // from disk
+	sealed     bool   // nothing is published any more: the process ends
+	gone       uint64 // files of the log up to this one were removed for want of room
+	ranges     dateRanges
+	stateAt    time.Time // since when state is what it is; zero: from the beginning
 }
 
 func (o *Origin) newChannel(name, by string, now time.Time) *channel {
@@ -110,6 +113,9 @@ func (c *channel) stored(u *upload) result {
 		return resultStale
 	}
 	c.lastPush = now
+	if c.cues.learn(u) {
+		c.keepChannel()
+	}
 	res := resultStored
 	if old != nil {
 		if old.sum == u.sum {

@@ -24,6 +24,8 @@ type (
 		Timed    bool          `json:"timed"`
 		Date     time.Time     `json:"date"` // that belongs to At
 		Opened   bool          `json:"opened"`
+		CueDelay time.Duration `json:"cue_delay,omitempty"`
+		CueKnown bool          `json:"cue_known,omitempty"`
 		Expected *told         `json:"expected,omitempty"`
 	}
 
@@ -87,6 +89,7 @@ func (c *channel) keepChannel() {
 	}
 	s := channelState{
 		Epoch: c.epoch, First: c.lines.first, Since: c.since, Opened: c.lines.opened,
+		CueDelay: c.cues.delay, CueKnown: c.cues.known,
 		Timeline: c.lines.latest.number, At: c.lines.latest.at, Timed: c.lines.latest.timed, Date: c.lines.latest.date,
 	}
 	if c.published != nil {

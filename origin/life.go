@@ -18,6 +18,7 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	}
 	c.bury(now)
 	c.listen(now)
+	c.examine(now)
 	c.sweep(now)
 	c.forgetRanges()
 	c.settle(now)

@@ -13,6 +13,7 @@ type metrics struct {
 	discontinuities *prometheus.CounterVec
 	tooLong         *prometheus.CounterVec
 	lastPublish     *prometheus.GaugeVec
+	warnings        *prometheus.GaugeVec
 	renditions      *prometheus.GaugeVec
 	states          *prometheus.GaugeVec
 	ranges          *prometheus.GaugeVec
@@ -67,6 +68,9 @@ func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 		tooLong: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_segments_too_long_total", Help: "Segments longer than the target duration, by what became of them: split at key frames, or a gap.",
 		}, []string{"channel", "became"}),
+		warnings: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_warnings", Help: "What the channel's encoder had better do otherwise: /debug/streams says what.",
+		}, []string{"channel"}),
 		lastPublish: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_last_publish_timestamp_seconds", Help: "When the channel last published a segment, as Unix time.",
 		}, []string{"channel"}),
@@ -167,6 +171,7 @@ func (m *metrics) forget(channel string) {
 	m.discontinuities.Delete(is)
 	m.tooLong.DeletePartialMatch(is)
 	m.lastPublish.Delete(is)
+	m.warnings.Delete(is)
 	m.renditions.Delete(is)
 	m.states.DeletePartialMatch(is)
 	m.ranges.Delete(is)

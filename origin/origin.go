@@ -80,6 +80,10 @@ type Channel struct {
 	// Memory is how many bytes the channel's uploads, media and pushed playlists may cost;
 	// an upload beyond it is refused with 507. 0: only Options.Memory bounds them.
 	Memory int64
+	// Renditions are the names, as viewers see them, that the multivariant playlist
+	// waits for when a channel begins. None: those that a pushed multivariant playlist
+	// names, or whatever comes within a moment.
+	Renditions []string
 }
 
 // Publisher is who may push, and where to.
@@ -174,6 +178,13 @@ func (c Channel) check() error {
 		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
 	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0 || c.Memory < 0:
 		return errors.New("Window, Retention, HoldFor, DVR, DVRMax and Memory must not be negative")
+	case len(c.Renditions) > maxRenditions:
+		return fmt.Errorf("Renditions: %d of them, at most %d can be published", len(c.Renditions), maxRenditions)
+	}
+	for _, name := range c.Renditions {
+		if !validRendition(name) {
+			return fmt.Errorf("Renditions: %s is no name of one", quote(name))
+		}
 	}
 	return nil
 }

@@ -94,6 +94,8 @@ type probe struct {
 	rate        float64 // frames a second, 0 where fragments do not tell
 	keys        []cmaf.KeyFrame
 	outline     *cmaf.Outline // what fragments say, until it is complete
+	captions    *captions     // of WebVTT; nil: they cannot be told
+	lavf        bool          // FFmpeg made it
 }
 
 // complete adds to what fragments say of themselves what their init does, once. It looks at
@@ -124,7 +126,8 @@ func look(b *spool.Buffer) probe {
 		for i := range info.Tracks {
 			info.Tracks[i].Config = bytes.Clone(info.Tracks[i].Config) // the payload's memory is not ours to keep
 		}
-		p, keys := probe{format: f, tracks: info.Tracks}, mpegts.NewScanner(info)
+		// FFmpeg names itself as the provider of the service.
+		p, keys := probe{format: f, tracks: info.Tracks, lavf: bytes.Contains(head[:min(len(head), 7*188)], []byte("FFmpeg"))}, mpegts.NewScanner(info)
 		views(b, func(v []byte) bool { keys.Write(v); return true })
 		p.tell(keys.Segment(info))
 		return p
@@ -142,7 +145,13 @@ func look(b *spool.Buffer) probe {
 		o := cmaf.NewOutline()
 		views(b, func(v []byte) bool { return o.Write(v) == nil })
 		return probe{format: f, outline: o}
-	case formatAAC, formatMP3, formatVTT:
+	case formatVTT:
+		p := probe{format: f, independent: true}
+		if says, ok := readCaptions(b); ok {
+			p.captions = &says
+		}
+		return p
+	case formatAAC, formatMP3:
 		return probe{format: f, independent: true}
 	default:
 		return probe{format: f}

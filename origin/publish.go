@@ -118,6 +118,9 @@ func (c *channel) lost(r *rendition, s *step, now time.Time) (changed, ok bool) 
 func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool) {
 	r.unproven = r.unproven || s.fresh || s.disc
 	u := s.up
+	if c.uncertain(s, now) {
+		return false, false
+	}
 	m := material{tracks: u.tracks}
 	if s.mapPath != "" {
 		if s.init.format != formatInit || u.format != formatFMP4 {
@@ -153,6 +156,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	}
 	r.rate = max(r.rate, m.rate)
 	r.solo = r.solo && m.solo
+	u = c.inTime(r, u)
 	c.hold(u)
 	key := keyOf(u)
 	u.keys = slices.Clone(u.keys[:min(1, len(u.keys))]) // nobody asks for the others any more

@@ -102,6 +102,7 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		c.log.Warn("channels.*.target_duration differs from what is published and never changes during a publishing: it holds from the next one on",
 			"configured", want, "published", s.Target)
 	}
+	c.cues = cueClock{seen: s.CueKnown, known: s.CueKnown, delay: s.CueDelay}
 	c.fix(s.Target, s.First)
 	if s.Expected != nil {
 		c.expected = &expectation{s.Expected.Paths, s.Expected.Media}

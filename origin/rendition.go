@@ -59,6 +59,7 @@ type rendition struct {
 	timeline   uint64
 	placed     bool          // on a timeline
 	unproven   bool          // the next segment must show that it continues
+	untimed    bool          // its captions do not say when they are to be shown
 	owed       time.Duration // of segments that were never told of, as far as can be guessed
 	date       time.Time     // of the next segment
 	expect     time.Duration // media time of the next segment
@@ -345,7 +346,9 @@ func (r *rendition) show() {
 
 // drained reports whether all that the encoder told of is published, and it said that this
 // was all.
-func (r *rendition) drained() bool { return r.in.ended && len(r.in.queue) == 0 }
+func (r *rendition) drained() bool {
+	return r.in.ended && len(r.in.queue) == 0 && len(r.held) == 0
+}
 
 // bytes returns the memory its media hold.
 func (r *rendition) bytes() (n int64) {

@@ -19,6 +19,7 @@ type StreamInfo struct {
 	StateSince     time.Time       `json:"state_since,omitzero"` // zero: it was never anything else
 	GoneAt         time.Time       `json:"gone_at,omitzero"`     // when the last of its media may go; zero while its playlists are there
 	Renditions     []RenditionInfo `json:"renditions"`
+	Warnings       []Warning       `json:"warnings"` // what the encoder had better do otherwise
 }
 
 // RenditionInfo is one rendition of a [StreamInfo].
@@ -58,7 +59,7 @@ func (o *Origin) Streams() []StreamInfo {
 func (c *channel) info() StreamInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := StreamInfo{Channel: c.name, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0,
+	s := StreamInfo{Channel: c.name, Warnings: c.warnings, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0,
 		State: c.State(), StateSince: c.stateAt}
 	if c.withdrawn.Load() {
 		s.GoneAt = c.until()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"weir/internal/spool"
@@ -136,6 +137,7 @@ func (o *Origin) receive(ctx context.Context, c *channel, t target, req *web.Req
 	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), begun: begun, done: time.Now(), probe: look(buf)}
 	taker.hash.Sum(u.sum[:0])
 	c.held.Add(u.cost)
+	u.lavf = u.lavf || strings.HasPrefix(req.Header.Get("User-Agent"), "Lavf/")
 	c.foresee(u)
 	return u, nil
 }

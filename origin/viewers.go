@@ -74,7 +74,12 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		}
 		return playlistAnswer, resp, err
 	case file == iframesName:
-		return playlistAnswer, r.viewIFrames(req), nil
+		resp := r.viewIFrames(req)
+		if resp.Status == http.StatusGone && c.withdrawn.Load() {
+			resp.Close()
+			resp = c.withdrawnAnswer()
+		}
+		return playlistAnswer, resp, nil
 	case strings.HasPrefix(file, initPrefix):
 		return initAnswer, r.viewInit(req, file), nil
 	}

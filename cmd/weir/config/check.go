@@ -101,6 +101,17 @@ func (s *source) channel(key, dir string, ch Channel) {
 	if ch.Retention < ch.Window && own("retention", "window") {
 		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is that and more", short(ch.Retention), short(ch.Window))
 	}
+	if own("renditions") {
+		s.renditions(key+".renditions", ch.Renditions)
+	}
+}
+
+func (s *source) renditions(key string, names []string) {
+	for i, name := range names {
+		if j := slices.Index(names, name); j < i {
+			s.badf(item(key, i), "%s is given twice, first as %s", name, item(key, j))
+		}
+	}
 }
 
 // budget tells of a channel's share of memory that cannot be one.

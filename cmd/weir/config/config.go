@@ -103,6 +103,7 @@ type Channel struct {
 	Hold           time.Duration `yaml:"hold" min:"0s" max:"5m"`
 	EndWithEncoder bool          `yaml:"end_with_encoder"`
 	Memory         Size          `yaml:"memory" min:"0B" max:"16TiB"`
+	Renditions     []string      `yaml:"renditions" kind:"rendition"`
 }
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.

@@ -228,7 +228,7 @@ func access(a config.Access, log *slog.Logger) origin.Access {
 
 func channel(c config.Channel) origin.Channel {
 	return origin.Channel{TargetDuration: c.TargetDuration, Window: c.Window, Retention: c.Retention,
-		HoldFor: c.Hold, DVR: c.DVR, DVRMax: int64(c.DVRMax), EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory)}
+		HoldFor: c.Hold, DVR: c.DVR, DVRMax: int64(c.DVRMax), EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory), Renditions: c.Renditions}
 }
 
 func store(c config.Store) *origin.Store {
