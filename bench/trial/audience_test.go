@@ -27,20 +27,21 @@ type audience struct {
 	back    time.Duration // within which playlists must be there after a start
 
 	mu       sync.Mutex
-	broken   map[string]int           // by what, the first of each kind in words
-	first    map[string]string        // the first case of each kind
-	sums     map[string][32]byte      // of every file ever seen whole, by path
-	waits    map[int64]time.Duration  // of each life: from its start to the first playlist
-	versions int                      // of playlists
-	files    int                      // fetched whole
-	turned   map[string]int           // media that became gaps, by rendition
-	dates    map[string]time.Duration // how far the newest segment was from now at most
+	broken   map[string]int          // by what, the first of each kind in words
+	first    map[string]string       // the first case of each kind
+	sums     map[string][32]byte     // of every file ever seen whole, by path
+	waits    map[int64]time.Duration // of each life: from its start to the first playlist
+	versions int                     // of playlists
+	files    int                     // fetched whole
+	turned   map[string]int          // media that became gaps, by rendition
+	listed   [2]int                  // segments seen listed, as media and as gaps
+	newest   map[string]uint64       // number of the newest segment with media, by rendition
 }
 
 func newAudience(n *node, channel string) *audience {
 	return &audience{n: n, channel: channel, every: 80 * time.Millisecond, back: 3 * time.Second,
 		broken: map[string]int{}, first: map[string]string{}, sums: map[string][32]byte{}, waits: map[int64]time.Duration{},
-		turned: map[string]int{}, dates: map[string]time.Duration{}}
+		turned: map[string]int{}, newest: map[string]uint64{}}
 }
 
 // say notes what was broken, by the words before the colon.
@@ -60,6 +61,7 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 	rules := &bench.Rulebook{Strict: true, Remember: 1 << 40}
 	var life int64 // in which the last playlist was read
 	var text string
+	var heard uint64 // the number behind the newest
 	for ctx.Err() == nil {
 		began, now := time.Now(), a.n.life.Load()
 		status, _, body, err := a.n.get(base + "index.m3u8")
@@ -96,6 +98,17 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 				a.mu.Lock()
 				a.versions++
 				a.turned[rendition] += rules.Turned - was
+				for i := range m.Segments {
+					switch s := &m.Segments[i]; {
+					case m.MediaSequence+uint64(i) < heard:
+					case s.Gap:
+						a.listed[1]++
+					default:
+						a.listed[0]++
+						a.newest[rendition] = m.MediaSequence + uint64(i)
+					}
+				}
+				heard = m.MediaSequence + uint64(len(m.Segments))
 				a.mu.Unlock()
 			}
 			life, text = now, string(body)
@@ -168,7 +181,7 @@ func (a *audience) report() string {
 		fmt.Fprintf(&b, "first playlist after a start: p50 %v, p99 %v, max %v\n", waits[n/2].Round(time.Millisecond),
 			waits[n*99/100].Round(time.Millisecond), waits[n-1].Round(time.Millisecond))
 	}
-	fmt.Fprintf(&b, "media that became gaps, never durable: %v\n", a.turned)
+	fmt.Fprintf(&b, "%d segments came as media and %d as gaps; media that became gaps, since they were not durable: %v\n", a.listed[0], a.listed[1], a.turned)
 	total := 0
 	for _, kind := range slices.Sorted(maps.Keys(a.broken)) {
 		total += a.broken[kind]
@@ -176,6 +189,13 @@ func (a *audience) report() string {
 	}
 	fmt.Fprintf(&b, "violations: %d", total)
 	return b.String()
+}
+
+// at returns the number of the newest segment with media.
+func (a *audience) at(rendition string) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.newest[rendition]
 }
 
 func (a *audience) violations() (n int) {

@@ -86,7 +86,12 @@ func crash(t *testing.T, n *node, times int) *audience {
 			fmt.Printf("%3d kills in %v, %d violations\n", i+1, time.Since(began).Round(time.Second), a.violations())
 		}
 	}
-	time.Sleep(a.back + time.Second) // what came back is looked at
+	// What came back is looked at; and the encoder, which noticed nothing, is published again.
+	hi, lo := a.at("hi"), a.at("lo")
+	time.Sleep(a.back + 2*time.Second)
+	if a.at("hi") < hi+3 || a.at("lo") < lo+3 {
+		a.say("stands still: %v after the last start hi went from %d to %d, lo from %d to %d", a.back+2*time.Second, hi, a.at("hi"), lo, a.at("lo"))
+	}
 	stop()
 	crew.Wait()
 	t.Logf("%d ends in %v: %v\n%s", times, time.Since(began).Round(time.Millisecond), ends, a.report())
