@@ -6,15 +6,19 @@ SHELL       := bash
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
+N        ?= 2000
+SEED     ?= 0
+SOAK     ?= 10m
+FOR      ?= 30s
 ARGS     ?=
 export PATH := $(PATH):$(CURDIR)/bin/debian/usr/bin
-PKGS      = $$(go list ./... | grep -v -e '/bench/e2e$$' -e '/bench/sim$$')
+PKGS      = $$(go list ./... | grep -v -e '/bench/e2e$$' -e '/bench/sim$$' -e '/bench/trial$$')
 GOFILES   = $$(find . -name '*.go' -not -path './.git/*' -not -path '*/node_modules/*')
 
 step = @printf '\n=== %s  %s\n' "$$(date +%H:%M:%S)" $(1)
 
 .PHONY: help demo test check build player deps node-tools fmt fmt-check vet unit race scenarios e2e \
-	compose bench fuzz cover compose-keys compose-check clean
+	crash chaos soak bench-ingest compose bench fuzz cover compose-keys compose-check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +50,7 @@ test: ## all that CI runs: installs what is missing, then checks, race tests, sc
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory scenarios
+	@$(MAKE) --no-print-directory crash
 	@$(MAKE) --no-print-directory e2e
 	$(call step,"all green")
 
@@ -88,6 +93,20 @@ scenarios: ## whole clusters in one process under a fake clock
 e2e: ## whole binaries: FFmpeg in, real players out
 	$(call step,"end to end")
 	@go test -count=1 -v -timeout 25m ./bench/e2e/...
+
+crash: ## an origin killed 200 times while viewers watch, and a minute's soak
+	$(call step,"crash")
+	@go test -count=1 -v -timeout 20m -run 'TestViewersSurvive|TestTheAudience' ./bench/trial -kills 200
+	@go test -count=1 -v -timeout 10m -run TestSoak ./bench/trial -soak 1m
+
+chaos: ## crash, as often as you like (N=2000, SEED=7)
+	@go test -count=1 -v -timeout 24h -run TestViewersSurvive ./bench/trial -kills $(N) -seed $(SEED)
+
+soak: ## an origin with channels that restart and disks that fill, for SOAK (10m): goroutines, memory, descriptors must stay flat
+	@go test -count=1 -v -timeout 24h -run TestSoak ./bench/trial -soak $(SOAK)
+
+bench-ingest: ## fifty channels of four renditions at 8 Mbit/s into one origin, and how soon they are published (FOR=30s)
+	@go test -count=1 -v -timeout 1h -run '^$$' -bench . -benchtime 1x ./bench/trial -for $(FOR)
 
 bench: ## Go benchmarks with allocations (PKG=./edge BENCH=Hit)
 	@go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(or $(PKG),$(PKGS))

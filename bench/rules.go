@@ -53,6 +53,14 @@ type remembered struct {
 	section       string
 }
 
+func (r remembered) String() string {
+	what := "media"
+	if r.gap {
+		what = "a gap"
+	}
+	return fmt.Sprintf("%s %s of %v at %s, discontinuity %d, map %s", r.uri, what, r.duration, r.date.UTC().Format("15:04:05.000"), r.discontinuity, r.section)
+}
+
 // Check returns what version m breaks; nothing if it is in order.
 func (r *Rulebook) Check(m *playlist.Media) (broken []string) {
 	say := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
@@ -150,7 +158,7 @@ func (r *Rulebook) segment(n uint64, now remembered, say func(string, ...any)) {
 			(now.date.Sub(before.date).Abs() <= r.frame() || now.date.IsZero() || before.date.IsZero())
 		switch {
 		case !same, !now.gap && !before.gap && now.section != before.section:
-			say("P6, P7, P20: segment %d was %+v and is now %+v", n, before, now)
+			say("P6, P7, P20: segment %d was %v, and is now %v", n, before, now)
 		case before.gap && !now.gap:
 			say("P6: segment %d was a gap and is media now", n)
 		case now.gap && !before.gap:
