@@ -227,6 +227,7 @@ func (c *channel) tellRanges(next []dateRange) {
 		}
 	}
 	c.setRanges(next)
+	c.keepRanges()
 	for _, r := range c.order {
 		if len(r.log) > r.from && !r.gone {
 			r.show()
@@ -257,6 +258,7 @@ func (c *channel) forgetRanges() {
 		}
 	}
 	c.setRanges(keep) // each playlist has left them out since its window moved on
+	c.keepRanges()
 }
 
 // listedSince returns the dates from which on the rendition that lists most, and the one that

@@ -15,10 +15,12 @@ import (
 // withdraw takes all playlists away. Media stay as long as those who have them may ask.
 func (c *channel) withdraw(now time.Time) {
 	c.withdrawn.Store(true)
+	c.keepChannel()
 	c.multi.Store(nil)
 	c.first, c.multiAt = time.Time{}, time.Time{} // if it goes on, it begins as if for the first time
 	for _, r := range c.order {
 		r.gone, r.newGo = true, true
+		c.keep(r, 0, now)
 		r.leave(len(r.log), now)
 		r.show()
 	}
@@ -29,6 +31,7 @@ func (c *channel) withdraw(now time.Time) {
 func (c *channel) departed(now time.Time, short bool) bool {
 	if c.withdrawn.Load() && c.alive() > 0 {
 		c.withdrawn.Store(false) // its encoder came back
+		c.keepChannel()
 	}
 	if !c.withdrawn.Load() {
 		if !c.unneeded(now, short) {

@@ -3,6 +3,7 @@ package origin
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"weir/internal/cmaf"
@@ -27,6 +28,11 @@ type (
 		CueDelay time.Duration `json:"cue_delay,omitempty"`
 		CueKnown bool          `json:"cue_known,omitempty"`
 		Expected *told         `json:"expected,omitempty"`
+
+		// What the operator made of it.
+		State     State     `json:"state,omitempty"`
+		StateAt   time.Time `json:"state_at,omitzero"`
+		Withdrawn bool      `json:"withdrawn,omitempty"`
 	}
 
 	told struct {
@@ -59,6 +65,20 @@ type (
 		Ended        bool          `json:"ended,omitempty"`
 	}
 
+	rangesState struct {
+		List  []keptRange `json:"list,omitempty"`
+		Spent []uint64    `json:"spent,omitempty"`
+		Next  int         `json:"next,omitempty"`
+	}
+
+	keptRange struct {
+		Range  playlist.DateRange `json:"range"`
+		Shift  time.Duration      `json:"shift,omitempty"`
+		Pushed bool               `json:"pushed,omitempty"`
+		Told   time.Time          `json:"told,omitzero"`
+		Left   bool               `json:"left,omitempty"`
+	}
+
 	entryMeta struct {
 		Timeline uint64        `json:"t"`
 		Ext      string        `json:"x"`
@@ -71,6 +91,7 @@ type (
 
 const (
 	channelKey   = "channel"
+	rangesKey    = "ranges"
 	renditionKey = "rendition/"
 )
 
@@ -95,10 +116,39 @@ func (c *channel) keepChannel() {
 	if c.published != nil {
 		s.Target = c.published.target
 	}
+	s.State, s.StateAt, s.Withdrawn = c.State(), c.stateAt, c.withdrawn.Load()
 	if x := c.expected; x != nil {
 		s.Expected = &told{x.paths, x.media}
 	}
 	c.vault.put(nil, []stateOf{{key: channelKey, value: encode(s)}})
+}
+
+// maxConfigKept is how long a decoder configuration may be to be kept: a longer one is not
+// compared after a restart.
+const maxConfigKept = 4 << 10
+
+// keptTracks are tracks as the state has them.
+func keptTracks(tracks []cmaf.Track) []cmaf.Track {
+	out := slices.Clone(tracks)
+	for i := range out {
+		if len(out[i].Config) > maxConfigKept {
+			out[i].Config = nil
+		}
+	}
+	return out
+}
+
+// keepRanges hands the channel's date ranges to its log.
+func (c *channel) keepRanges() {
+	if c.vault == nil {
+		return
+	}
+	s := rangesState{Spent: c.ranges.spent.Hashes, Next: c.ranges.spent.Next}
+	for i := range c.ranges.list {
+		d := &c.ranges.list[i]
+		s.List = append(s.List, keptRange{d.DateRange, d.shift, d.pushed, d.told, d.left})
+	}
+	c.vault.put(nil, []stateOf{{key: rangesKey, value: encode(s)}})
 }
 
 // keep hands what was published in this change, and the rendition's state with a reservation
@@ -120,7 +170,7 @@ func (c *channel) keep(r *rendition, need int, now time.Time) {
 func (c *channel) stateOf(r *rendition, g grant, clean bool) stateOf {
 	s := renditionState{
 		Order: r.order, Path: r.path, Name: r.name, Until: g.until, At: g.at, Wait: g.wait, Pace: g.pace, Clean: clean,
-		Tracks: r.tracks, Map: r.mapPath, Init: r.initName(), Rate: r.rate, Solo: r.solo, Peak: r.bw.peakSaid.rate, Average: r.bw.averageSaid.rate,
+		Tracks: keptTracks(r.tracks), Map: r.mapPath, Init: r.initName(), Rate: r.rate, Solo: r.solo, Peak: r.bw.peakSaid.rate, Average: r.bw.averageSaid.rate,
 		FramePeak: r.frameRates.peakSaid.rate, FrameAverage: r.frameRates.averageSaid.rate,
 		Gaps: r.gapCount, Longest: r.longest, Gone: r.gone, Ended: r.ended,
 	}

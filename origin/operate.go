@@ -113,6 +113,7 @@ func (c *channel) setState(s State, now time.Time) {
 	c.state.Store(uint32(s))
 	c.stateAt = now
 	c.o.metrics.stateIs(c.name, s)
+	c.keepChannel()
 }
 
 // openTo says why nothing may be pushed to the channel t names; nil: it may.

@@ -76,6 +76,9 @@ func (o *Origin) recoverOne(name string) *channel {
 		_ = l.Close()
 		return nil
 	}
+	if rec.Missing {
+		log.Error("part of what was durable is missing on disk: the channel goes on with numbers far above", "dir", o.depot.live(name))
+	}
 	log.Info("channel is back from disk", "epoch", c.epoch, "entries", len(rec.Entries), "renditions", len(c.order), "clean", rec.Clean)
 	return c
 }
@@ -111,6 +114,11 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		}
 	}
 	c.vault = c.newVault(l)
+	c.state.Store(uint32(min(s.State, StateRemoved)))
+	c.stateAt = s.StateAt
+	c.withdrawn.Store(s.Withdrawn)
+	o.metrics.stateIs(c.name, c.State())
+	c.recoverRanges(rec.State[rangesKey])
 	c.resumed, c.first, c.silent, c.restored = now, now, true, true
 
 	var states []renditionState
@@ -134,8 +142,8 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	names := map[string]*rendition{}
 	for _, rs := range states {
 		r := newRendition(rs.Name, rs.Path, c.published, o.metrics)
-		r.order = len(c.order)
-		c.recoverRendition(r, &rs, entries[rs.Name], inits, now)
+		r.order, r.ranges = len(c.order), c.ranges.list
+		c.recoverRendition(r, &rs, entries[rs.Name], inits, rec.Missing, now)
 		if i := inits[rs.Init]; i != nil && rs.Map != "" && c.store.byPath[rs.Map] == nil && i.up.buf.TryRef() {
 			// An encoder that goes on sends its init segment no more.
 			c.store.gen++
@@ -153,6 +161,33 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	return c, nil
 }
 
+func (c *channel) recoverRanges(text []byte) {
+	if text == nil {
+		return
+	}
+	s, err := decode[rangesState](rangesKey, text)
+	if err != nil {
+		c.log.Warn("date ranges cannot be brought back", "error", err)
+		return
+	}
+	list := make([]dateRange, 0, len(s.List))
+	for _, k := range s.List {
+		if k.Range.Check() == nil && len(list) < maxRanges {
+			list = append(list, dateRange{DateRange: k.Range, shift: k.Shift, pushed: k.Pushed, told: k.Told, left: k.Left})
+		}
+	}
+	for i := range list {
+		list[i].ends = list[i].end(list)
+	}
+	if len(s.Spent) <= maxSpent && s.Next >= 0 && s.Next <= len(s.Spent) {
+		c.ranges.spent = spentIDs{Hashes: s.Spent, Next: s.Next, known: map[uint64]bool{}}
+		for _, h := range s.Spent {
+			c.ranges.spent.known[h] = true
+		}
+	}
+	c.setRanges(list)
+}
+
 // recoverInits makes init segments of the log's blobs, each with one hold.
 func (c *channel) recoverInits(blobs map[string][]byte) map[string]*initSegment {
 	out := map[string]*initSegment{}
@@ -167,13 +202,14 @@ func (c *channel) recoverInits(blobs map[string][]byte) map[string]*initSegment 
 
 // recoverRendition puts the entries of a rendition back in their places: the newest ones
 // that the playlist lists into memory, checked, all others on the shelf.
-func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*seglog.Entry, inits map[string]*initSegment, now time.Time) {
+func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*seglog.Entry, inits map[string]*initSegment, missing bool, now time.Time) {
 	r.tracks, r.mapPath, r.rate, r.solo, r.gapCount = s.Tracks, s.Map, s.Rate, s.Solo, s.Gaps
 	r.bw.restore(s.Peak, s.Average, now)
 	r.frameRates.restore(s.FramePeak, s.FrameAverage, now)
 	r.longest, r.gone, r.ended = s.Longest, s.Gone, s.Ended
 	r.newGo = s.Gone || s.Ended
 	slices.SortStableFunc(entries, func(a, b *seglog.Entry) int { return cmp.Compare(a.Number, b.Number) })
+	entries = r.whole(entries)
 	from := c.windowOf(r, entries)
 	var last entryMeta
 	for i, e := range entries {
@@ -218,18 +254,50 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	// Until there is a new reservation the old one holds: a successor reckons by it.
 	r.grant = grant{until: s.Until, at: s.At, wait: s.Wait, pace: s.Pace}
 	r.next = max(r.next, c.published.first)
-	if !s.Clean || !c.o.depot.clean {
+	switch {
+	case missing: // and so may be what was reserved
+		r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
+		r.grant.until = r.next
+	case !s.Clean || !c.o.depot.clean:
 		r.reserved(now)
 	}
 	r.show()
 	c.keep(r, 0, now)
 }
 
+// whole puts gaps in the place of entries that a power cut took out of the middle of a log:
+// what is on either side was published, so they were, too.
+func (r *rendition) whole(entries []*seglog.Entry) []*seglog.Entry {
+	var out []*seglog.Entry
+	for i, e := range entries {
+		if i > 0 {
+			was := entries[i-1]
+			from := was.Date.Add(was.Duration)
+			n, lost := e.Number-was.Number-1, e.Date.Sub(from)
+			m, err := decode[entryMeta]("entry", was.Meta)
+			if n > 0 && n <= maxGaps && lost > 0 && err == nil && seconds(lost/time.Duration(n)) <= r.rule.target {
+				m.Timed, m.Start = false, 0
+				each := max(time.Millisecond, lost/time.Duration(n)).Truncate(time.Microsecond)
+				for k := range n {
+					out = append(out, &seglog.Entry{
+						Stream: e.Stream, Number: was.Number + 1 + k, Date: from.Add(time.Duration(k) * each), Duration: each, Blob: was.Blob, Meta: encode(m),
+					})
+				}
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// leap is beyond all numbers that may have been used where nothing tells how many were.
+const leap = 1 << 20
+
 // reserved takes the numbers out of use that the process before may have used without a trace.
 func (r *rendition) reserved(now time.Time) {
 	end := r.grant.ceiling(now)
 	if now.Before(r.grant.at) { // the clock was set back: it tells nothing
-		end = r.grant.until + 1<<20
+		end = r.grant.until + leap
 		r.grant.until = end
 	}
 	if end <= r.next {

@@ -136,6 +136,29 @@ func (v *vault) put(ds []deposit, state []stateOf) {
 	v.stir()
 }
 
+// unsynced returns the bodies that may not be there after a Sync that failed: they are to be
+// written again.
+func unsynced(err error) map[seglog.Key]bool {
+	again := map[seglog.Key]bool{}
+	var note func(error)
+	note = func(err error) {
+		switch e := err.(type) { // several are joined
+		case *seglog.SyncError:
+			for _, k := range e.Bodies {
+				again[k] = true
+			}
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				note(one)
+			}
+		case interface{ Unwrap() error }:
+			note(e.Unwrap())
+		}
+	}
+	note(err)
+	return again
+}
+
 // overflow gives up the bodies that wait longest while more bytes wait than may.
 func (v *vault) overflow() (lost int) {
 	for i := 0; v.waiting > v.limit && i < len(v.queue); i++ {
@@ -323,9 +346,9 @@ func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int
 		d.entry.Body = ref
 	}
 	if err := l.Sync(); err != nil {
-		var lost *seglog.SyncError
-		if errors.As(err, &lost) { // what may not be there is written again
-			for i := range ds {
+		again := unsynced(err)
+		for i := range ds {
+			if again[ds[i].entry.Key()] {
 				ds[i].entry.Body = seglog.Ref{}
 			}
 		}
