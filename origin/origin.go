@@ -116,6 +116,7 @@ type Origin struct {
 	depot    *depot                              // nil: memory only
 	bodies   *bodies                             // read from the depot
 	pasts    pasts
+	assets   assets
 	keepers  keepers
 	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
 	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
@@ -160,12 +161,13 @@ func New(opts Options) (*Origin, error) {
 	o.metrics = newMetrics(opts.Registerer, o)
 	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
 	o.lost = map[string]bool{}
+	o.assets.all, o.assets.making = map[string]*asset{}, map[string]bool{}
 	if opts.Store != nil {
 		var err error
 		if o.depot, err = openDepot(*opts.Store); err != nil {
 			return nil, err
 		}
-		if err := o.recoverAll(); err != nil {
+		if err := errors.Join(o.recoverAll(), o.recoverAssets()); err != nil {
 			return nil, errors.Join(err, o.Close())
 		}
 	}
@@ -333,6 +335,9 @@ func (o *Origin) Close() error {
 	}
 	o.channels.Store(&map[string]*channel{})
 	o.bodies.close()
+	for _, a := range o.assets.all {
+		a.close()
+	}
 	if o.depot != nil {
 		return o.depot.close()
 	}

@@ -27,6 +27,7 @@ type shelfFile struct {
 func (o *Origin) retain(now time.Time) {
 	var all []shelfFile // that can be removed, oldest first in each channel
 	var total int64
+	live := map[liveFile]bool{}
 	for _, c := range *o.channels.Load() {
 		if c.vault == nil {
 			continue
@@ -40,6 +41,7 @@ func (o *Origin) retain(now time.Time) {
 		var bytes int64
 		for _, f := range files {
 			bytes += f.Bytes
+			live[liveFile{c.epoch, f.ID}] = true
 		}
 		for len(files) > 0 && files[0].Sealed && (need == 0 || files[0].ID < need) {
 			c.removeFile(files[0], "time")
@@ -57,7 +59,7 @@ func (o *Origin) retain(now time.Time) {
 			}
 		}
 	}
-	total += o.assetBytes()
+	total += o.retainAssets(now, live)
 	o.depot.look()
 	slices.SortStableFunc(all, func(a, b shelfFile) int { return a.info.Last.Compare(b.info.Last) })
 	all, total = o.makeRoom(all, total)
@@ -146,5 +148,3 @@ func (c *channel) expire(now time.Time) (need uint64) {
 	}
 	return need
 }
-
-func (o *Origin) assetBytes() int64 { return 0 }

@@ -42,9 +42,12 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		e.Header = web.NewHeader("Allow", "GET, HEAD")
 		return otherAnswer, nil, e
 	}
+	if rest, ok := strings.CutPrefix(req.Path, "/vod/"); ok {
+		return o.viewAsset(ctx, req, rest)
+	}
 	rest, ok := strings.CutPrefix(req.Path, "/live/")
 	if !ok {
-		return otherAnswer, missing("no_such_path", "streams are at /live/{channel}/index.m3u8", soon), nil
+		return otherAnswer, missing("no_such_path", "streams are at /live/{channel}/index.m3u8, assets at /vod/{asset}/index.m3u8", soon), nil
 	}
 	name, file, _ := strings.Cut(rest, "/")
 	c := o.channel(name)
@@ -182,7 +185,7 @@ func (r *rendition) viewInit(req *web.Request, name string) *web.Response {
 func (c *channel) viewMedia(ctx context.Context, req *web.Request, r *rendition, name string) (*web.Response, error) {
 	s := r.now.Load()
 	td := r.targetDuration()
-	number, ok := r.numberOf(name)
+	number, ok := numberIn(name, r.rule.epoch)
 	if !ok {
 		return missing("no_such_file", "no such file: "+quote(name), td), nil
 	}
@@ -238,9 +241,9 @@ func answerMedia(req *web.Request, body web.Body, base *web.Header, left time.Du
 	return web.Select(req, resp)
 }
 
-// numberOf takes the media sequence number out of {epoch}-{number}.{ext}.
-func (r *rendition) numberOf(name string) (uint64, bool) {
-	rest, ok := strings.CutPrefix(name, r.rule.epoch+"-")
+// numberIn takes the media sequence number out of {epoch}-{number}.{ext}.
+func numberIn(name, epoch string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(name, epoch+"-")
 	if !ok {
 		return 0, false
 	}
