@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
@@ -162,17 +161,5 @@ func (e *Encoder) Put(ctx context.Context, path string, body []byte) error {
 
 // PutFrom uploads what r yields, as it comes, as path of the channel.
 func (e *Encoder) PutFrom(ctx context.Context, path string, r io.Reader) error {
-	req := &web.Request{Method: http.MethodPut, Path: "/ingest/" + e.opts.Channel + "/" + path, Host: "ingest", Body: r}
-	if e.opts.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+e.opts.Key)
-	}
-	resp, err := e.opts.Ingest.Serve(ctx, req)
-	if err != nil {
-		return fmt.Errorf("put %s: %w", path, err)
-	}
-	defer resp.Close()
-	if resp.Status >= 300 {
-		return fmt.Errorf("put %s: status %d", path, resp.Status)
-	}
-	return nil
+	return put(ctx, e.opts.Ingest, e.opts.Channel, e.opts.Key, path, r)
 }

@@ -12,33 +12,48 @@ import (
 // A channel is one publishing: what one encoder pushes, and what viewers see of it. Viewers
 // take no lock; an encoder waits only for its own channel.
 type channel struct {
-	name    string
-	o       *Origin
-	config  Channel
-	log     *slog.Logger
-	since   time.Time
-	by      string       // the publisher that began it
-	held    atomic.Int64 // bytes of memory that its uploads, media and playlists cost
-	epoch   string
-	multi   atomic.Pointer[multiSnapshot]
-	byName  atomic.Pointer[map[string]*rendition] // replaced, never changed
-	nextDue atomic.Int64                          // unix nanoseconds at which tick has something to do
+	name   string
+	o      *Origin
+	config Channel
+	log    *slog.Logger
+	since  time.Time
+	by     string       // the publisher that began it
+	held   atomic.Int64 // bytes of memory that its uploads, media and playlists cost
+	epoch  string
+	multi  atomic.Pointer[multiSnapshot]
 
-	mu        sync.Mutex // guards what follows
-	store     store
-	byPath    map[string]*rendition
-	order     []*rendition
-	texts     texts // what was pushed, for encoders that read it back
-	wants     wants
-	published *rule
-	lines     timelines
-	expected  *expectation
-	first     time.Time // when something was published first
-	multiAt   time.Time // when the multivariant playlist is published at the latest
-	resumed   time.Time // when publishing began again after all were silent
-	lastPush  time.Time
-	silent    bool // nothing has been published for long, and the log says so
-	closed    bool
+	pastMulti atomic.Pointer[multiSnapshot]         // the newest, for DVR and assets: it outlives multi
+	byName    atomic.Pointer[map[string]*rendition] // replaced, never changed
+	nextDue   atomic.Int64                          // unix nanoseconds at which tick has something to do
+
+	vault *vault // nil: memory only
+	// What the operator made of it. Both are changed under mu.
+	state     atomic.Uint32 // a [State]
+	withdrawn atomic.Bool   // its playlists were taken away
+
+	mu         sync.Mutex // guards what follows
+	store      store
+	byPath     map[string]*rendition
+	order      []*rendition
+	texts      texts // what was pushed, for encoders that read it back
+	wants      wants
+	published  *rule
+	lines      timelines
+	cues       cueClock
+	warnings   []Warning // what its encoder had better do otherwise
+	examinedAt time.Time
+	expected   *expectation
+	first      time.Time // when something was published first
+	multiAt    time.Time // when the multivariant playlist is published at the latest
+	resumed    time.Time // when publishing began again after all were silent
+	lastPush   time.Time
+	silent     bool // nothing has been published for long, and the log says so
+	closed     bool
+	restored   bool   // from disk
+	sealed     bool   // nothing is published any more: the process ends
+	gone       uint64 // files of the log up to this one were removed for want of room
+	ranges     dateRanges
+	stateAt    time.Time // since when state is what it is; zero: from the beginning
 }
 
 func (o *Origin) newChannel(name, by string, now time.Time) *channel {
@@ -48,6 +63,7 @@ func (o *Origin) newChannel(name, by string, now time.Time) *channel {
 		byPath: map[string]*rendition{}, texts: newTexts(), wants: wants{}, lastPush: now,
 	}
 	c.lines.first = secondsSince2025(now)
+	o.metrics.stateIs(name, StateLive)
 	c.byName.Store(&map[string]*rendition{})
 	return c
 }
@@ -86,18 +102,20 @@ func (c *channel) stored(u *upload) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.store.end(u.path)
-	if c.closed {
-		u.holders = 1
+	u.holders = 1
+	if c.closed || c.State() != StateLive {
 		c.drop(u)
 		return resultStale
 	}
-	u.holders = 1
 	old, ok := c.store.put(u)
 	if !ok {
 		c.drop(u)
 		return resultStale
 	}
 	c.lastPush = now
+	if c.cues.learn(u) {
+		c.keepChannel()
+	}
 	res := resultStored
 	if old != nil {
 		if old.sum == u.sum {
@@ -127,11 +145,12 @@ func (c *channel) told(path string, text []byte, x understood, now time.Time) er
 func (c *channel) toldMaster(path string, text []byte, x *expectation, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return
 	}
 	if len(x.paths) > 0 {
 		c.expected = x
+		c.keepChannel()
 	}
 	c.remember(path, text)
 	c.lastPush = now
@@ -141,7 +160,7 @@ func (c *channel) toldMaster(path string, text []byte, x *expectation, now time.
 func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.State() != StateLive {
 		return nil
 	}
 	if c.published == nil {
@@ -161,6 +180,7 @@ func (c *channel) toldMedia(path string, text []byte, p *pushed, now time.Time) 
 		c.remember(path, text)
 	}
 	c.apply(r, steps, now)
+	c.toldRanges(r, p, now)
 	c.settle(now)
 	return nil
 }
@@ -172,16 +192,22 @@ func (c *channel) learn(p *pushed) {
 	if target == 0 {
 		target = p.target
 	}
-	td := time.Duration(target) * time.Second
+	c.fix(target, secondsSince2025(c.since))
+	c.keepChannel()
+	c.log.Info("channel publishes", "target_duration", time.Duration(target)*time.Second, "learned", d.TargetDuration == 0, "epoch", c.epoch)
+}
+
+// fix makes the rule of a publishing whose target duration, in seconds, and first number are known.
+func (c *channel) fix(target int, first uint64) {
+	d := c.config
 	hold := d.HoldFor
 	if hold == 0 {
-		hold = td * 3 / 2
+		hold = time.Duration(target) * time.Second * 3 / 2
 	}
 	c.published = &rule{
-		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: secondsSince2025(c.since),
-		window: d.Window, retention: d.Retention,
+		epoch: c.epoch, target: target, hold: hold, end: d.EndWithEncoder, first: first,
+		window: d.Window, retention: d.Retention, dvr: d.DVR,
 	}
-	c.log.Info("channel publishes", "target_duration", td, "learned", d.TargetDuration == 0, "epoch", c.epoch)
 }
 
 func (c *channel) addRendition(path string) *rendition {
@@ -191,10 +217,18 @@ func (c *channel) addRendition(path string) *rendition {
 		name = marked(name, path)
 	}
 	r := newRendition(name, path, c.published, c.o.metrics)
+	r.order = len(c.order)
+	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
+	if c.restored { // the process before may have had one of that name, and not come to write it down
+		r.next = r.grant.ceiling(time.Now())
+		r.show()
+	}
+	r.ranges = c.ranges.list
 	c.byPath[path] = r
 	c.order = append(c.order, r)
 	names[name] = r
 	c.byName.Store(&names)
+	c.keep(r, 0, time.Now())
 	return r
 }
 
@@ -202,6 +236,9 @@ func (c *channel) addRendition(path string) *rendition {
 func (c *channel) settle(now time.Time) {
 	c.refreshMulti(now)
 	c.o.metrics.renditions.WithLabelValues(c.name).Set(float64(c.alive()))
+	if c.stopped() { // it stands for a reason: nobody is to be woken
+		c.o.metrics.lastPublish.DeleteLabelValues(c.name)
+	}
 	var due time.Time
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
@@ -210,6 +247,9 @@ func (c *channel) settle(now time.Time) {
 	}
 	for _, r := range c.order {
 		sooner(r.in.due())
+		if len(r.held) > 0 {
+			sooner(now.Add(tickEvery))
+		}
 	}
 	if c.multi.Load() == nil {
 		sooner(c.multiAt)

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -69,6 +70,9 @@ func badPath(err error) error { return refuse(http.StatusForbidden, reasonPath, 
 func (o *Origin) allowed(t target, req *web.Request) error {
 	switch req.Method {
 	case http.MethodPut, http.MethodPost:
+		if err := o.openTo(t); err != nil {
+			return err
+		}
 		return o.mayPush(t, req)
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
 		return nil
@@ -151,7 +155,13 @@ func (o *Origin) push(ctx context.Context, t target, req *web.Request) error {
 	if err != nil {
 		return err
 	}
-	o.count(c.stored(u))
+	res := c.stored(u)
+	if res == resultStale {
+		if err := o.openTo(t); err != nil { // since it began
+			return err
+		}
+	}
+	o.count(res)
 	return nil
 }
 
@@ -171,7 +181,7 @@ func (o *Origin) pushPlaylist(ctx context.Context, t target, req *web.Request) e
 		if err != nil {
 			return err
 		}
-		if err := c.told(t.path, text, x, now); err != nil {
+		if err := cmp.Or(c.told(t.path, text, x, now), o.openTo(t)); err != nil {
 			return err
 		}
 	}

@@ -47,17 +47,19 @@ type step struct {
 type gapReason uint8
 
 const (
-	gapNone   gapReason = iota
-	gapLost             // listed, never wholly there in time
-	gapUntold           // no playlist that told of it arrived
-	gapSaid             // the encoder said so itself
-	gapNoInit           // its init segment never came
-	gapLong             // longer than the target duration
-	gapFiller           // stands for a discontinuity this rendition did not have
+	gapNone    gapReason = iota
+	gapLost              // listed, never wholly there in time
+	gapUntold            // no playlist that told of it arrived
+	gapSaid              // the encoder said so itself
+	gapNoInit            // its init segment never came
+	gapLong              // longer than the target duration
+	gapFiller            // stands for a discontinuity this rendition did not have
+	gapSilence           // the media clock ran on without media
+	gapRestart           // lost while the origin restarted
 )
 
 func (g gapReason) String() string {
-	return [...]string{"none", "lost", "untold", "encoder", "no_init", "too_long", "filler"}[g]
+	return [...]string{"none", "lost", "untold", "encoder", "no_init", "too_long", "filler", "silence", "restart"}[g]
 }
 
 type intake struct {

@@ -14,13 +14,15 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 	defer c.mu.Unlock()
 	for _, r := range c.order {
 		c.apply(r, r.in.settle(now, &c.store), now)
-		r.release(now, short || c.tight(), c.retire)
+		r.release(now, short || c.tight(), c.vault != nil, c.retire)
 	}
 	c.bury(now)
 	c.listen(now)
+	c.examine(now)
 	c.sweep(now)
+	c.forgetRanges()
 	c.settle(now)
-	return c.over(now, short)
+	return c.departed(now, short)
 }
 
 // sweep lets go of files that nobody listed.
@@ -84,6 +86,7 @@ func (c *channel) bury(now time.Time) {
 			c.log.Warn("rendition is dead: others go on without it", "rendition", r.name, "silent", now.Sub(r.last))
 			r.gone, r.newGo = true, true
 			r.show()
+			c.keep(r, 0, now)
 		}
 	}
 }
@@ -170,6 +173,9 @@ func (c *channel) drop(u *upload) {
 	if u.holders--; u.holders == 0 {
 		c.held.Add(-u.cost)
 		u.buf.Close()
+		for _, p := range u.pieces {
+			c.drop(p)
+		}
 	}
 }
 
@@ -203,6 +209,12 @@ func (c *channel) close() {
 		r.log, r.inits, r.leaving, r.from = nil, nil, nil, 0
 		r.gone = true
 		r.show()
+	}
+	for _, r := range c.order {
+		for i := range r.held {
+			c.holdStep(&r.held[i], c.drop)
+		}
+		r.held = nil
 	}
 	for _, u := range c.store.byPath {
 		c.drop(u)

@@ -13,13 +13,22 @@ type metrics struct {
 	discontinuities *prometheus.CounterVec
 	tooLong         *prometheus.CounterVec
 	lastPublish     *prometheus.GaugeVec
+	warnings        *prometheus.GaugeVec
 	renditions      *prometheus.GaugeVec
+	states          *prometheus.GaugeVec
+	ranges          *prometheus.GaugeVec
+	rangesIgnored   *prometheus.CounterVec
 	uploads         *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
 	deletes         *prometheus.CounterVec
 	delay           prometheus.Histogram
 	renderings      prometheus.Counter
 	channels        prometheus.Gauge
+	storeQueue      prometheus.Gauge
+	storeDelay      prometheus.Histogram
+	storeLost       prometheus.Counter
+	storeRemoved    *prometheus.CounterVec
+	storeReads      *prometheus.CounterVec
 	answers         [answerKinds][len(codeClasses)]prometheus.Counter
 }
 
@@ -41,11 +50,11 @@ func (k answerKind) String() string {
 
 var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
-func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
+func newMetrics(reg prometheus.Registerer, o *Origin) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_origin_bytes", Help: "Memory that uploads, media and pushed playlists hold, in bytes.",
-	}, func() float64 { return float64(bytes()) })
+	}, func() float64 { return float64(o.inUse()) })
 	m := &metrics{
 		segments: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_segments_total", Help: "Segments published, gaps not counted.",
@@ -57,7 +66,10 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 			Name: "weir_origin_discontinuities_total", Help: "EXT-X-DISCONTINUITY published.",
 		}, []string{"channel"}),
 		tooLong: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "weir_origin_segments_too_long_total", Help: "Segments longer than the target duration, published as gaps.",
+			Name: "weir_origin_segments_too_long_total", Help: "Segments longer than the target duration, by what became of them: split at key frames, or a gap.",
+		}, []string{"channel", "became"}),
+		warnings: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_warnings", Help: "What the channel's encoder had better do otherwise: /debug/streams says what.",
 		}, []string{"channel"}),
 		lastPublish: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_last_publish_timestamp_seconds", Help: "When the channel last published a segment, as Unix time.",
@@ -65,6 +77,15 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		renditions: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_origin_renditions", Help: "Renditions that publish.",
 		}, []string{"channel"}),
+		states: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_channel_state", Help: "1 for what the operator made of the channel: live, ended, removed.",
+		}, []string{"channel", "state"}),
+		ranges: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_origin_date_ranges", Help: "EXT-X-DATERANGE that the channel's playlists tell.",
+		}, []string{"channel"}),
+		rangesIgnored: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_origin_date_ranges_ignored_total", Help: "EXT-X-DATERANGE of encoders that were not told on, each time they were pushed, by reason.",
+		}, []string{"channel", "reason"}),
 		uploads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_origin_uploads_total", Help: "Uploads by how they ended: stored, playlist, repeated, stale, ignored, cut, refused.",
 		}, []string{"result"}),
@@ -85,6 +106,7 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 			Name: "weir_origin_channels", Help: "Channels that exist.",
 		}),
 	}
+	m.store(f, o)
 	answers := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_origin_answers_total", Help: "Answers to edges, CDNs and viewers, by kind of object and class of status code.",
 	}, []string{"kind", "code_class"})
@@ -94,6 +116,46 @@ func newMetrics(reg prometheus.Registerer, bytes func() int64) *metrics {
 		}
 	}
 	return m
+}
+
+// store makes the metrics of the Store.
+func (m *metrics) store(f promauto.Factory, o *Origin) {
+	m.storeQueue = f.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_store_queue_bytes", Help: "Published media that wait to be on disk, in bytes.",
+	})
+	m.storeDelay = f.NewHistogram(prometheus.HistogramOpts{
+		Name: "weir_store_delay_seconds", Help: "From a segment's place in the playlist to its being durable.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	})
+	m.storeLost = f.NewCounter(prometheus.CounterOpts{
+		Name: "weir_store_lost_total", Help: "Segments that the disk did not take in time: they are lost to DVR and restarts.",
+	})
+	m.storeRemoved = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_removed_bytes_total", Help: "Bytes taken away by retention, by why: time, channel (dvr_max), total (max), free (keep_free).",
+	}, []string{"why"})
+	m.storeReads = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, error.",
+	}, []string{"result"})
+	if o.depot == nil && o.opts.Store == nil {
+		return
+	}
+	for s := StoreOK; s < storeStates; s++ {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "weir_store_state", Help: "1 for the state the disk is in: ok, slow, full, failing.",
+			ConstLabels: prometheus.Labels{"state": s.String()},
+		}, func() float64 {
+			if o.StoreStatus().State == s {
+				return 1
+			}
+			return 0
+		})
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_store_bytes", Help: "Bytes on disk.",
+	}, func() float64 { return float64(o.StoreStatus().Bytes) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_store_free_bytes", Help: "Bytes that the file system of store.dir has left; -1: unknown.",
+	}, func() float64 { return float64(o.StoreStatus().Free) })
 }
 
 func (m *metrics) answered(k answerKind, status int) {
@@ -107,7 +169,16 @@ func (m *metrics) forget(channel string) {
 	m.segments.Delete(is)
 	m.gaps.DeletePartialMatch(is)
 	m.discontinuities.Delete(is)
-	m.tooLong.Delete(is)
+	m.tooLong.DeletePartialMatch(is)
 	m.lastPublish.Delete(is)
+	m.warnings.Delete(is)
 	m.renditions.Delete(is)
+	m.states.DeletePartialMatch(is)
+	m.ranges.Delete(is)
+	m.rangesIgnored.DeletePartialMatch(is)
+}
+
+func (m *metrics) stateIs(channel string, s State) {
+	m.states.DeletePartialMatch(prometheus.Labels{"channel": channel})
+	m.states.WithLabelValues(channel, s.String()).Set(1)
 }

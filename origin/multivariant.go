@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,8 +24,8 @@ const (
 
 // refreshMulti publishes a new multivariant playlist where what it says has changed. The
 // first one waits until every rendition that is expected has media, but no longer than three
-// target durations; where no pushed multivariant playlist tells what to expect, it waits a
-// moment for siblings.
+// target durations; where neither the operator nor a pushed multivariant playlist tells what
+// to expect, it waits a moment for siblings.
 func (c *channel) refreshMulti(now time.Time) {
 	if c.published == nil || c.alive() == 0 {
 		return
@@ -37,15 +36,19 @@ func (c *channel) refreshMulti(now time.Time) {
 	old := c.multi.Load()
 	if old == nil {
 		td := time.Duration(c.published.target) * time.Second
-		wait := 3 * td
-		if c.missing() == 0 {
+		wait, missing := 3*td, c.missing()
+		if len(missing) == 0 {
 			wait = 0
-			if c.expected == nil {
+			if c.expected == nil && len(c.config.Renditions) == 0 {
 				wait = min(td/4, time.Second)
 			}
 		}
 		if c.multiAt = c.first.Add(wait); now.Before(c.multiAt) {
 			return
+		}
+		if len(missing) > 0 {
+			c.log.Warn("multivariant playlist is published without renditions that are expected (channels.*.renditions, or the encoder's own multivariant playlist)",
+				"missing", strings.Join(missing, " "), "waited", wait)
 		}
 	}
 	m := c.multivariant()
@@ -53,23 +56,40 @@ func (c *channel) refreshMulti(now time.Time) {
 		return
 	}
 	c.multi.Store(&multiSnapshot{m, render(m.Append, c.o.metrics)})
+	whole := *m
+	whole.IFrames = nil // there are none over the past
+	c.pastMulti.Store(&multiSnapshot{&whole, render(whole.Append, c.o.metrics)})
 }
 
-// missing counts renditions that are expected and have no media.
-func (c *channel) missing() (n int) {
+// missing names the renditions that are expected and have no media: those that the operator
+// named, else those that the encoder did, and what began to be pushed.
+func (c *channel) missing() (names []string) {
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for _, r := range c.order {
 		if len(r.log) == 0 {
-			n++
+			add(r.name)
 		}
+	}
+	if len(c.config.Renditions) > 0 {
+		for _, name := range c.config.Renditions {
+			if (*c.byName.Load())[name] == nil {
+				add(name)
+			}
+		}
+		return names
 	}
 	if c.expected != nil {
 		for _, p := range c.expected.paths {
 			if c.byPath[p] == nil {
-				n++
+				add(renditionName(p))
 			}
 		}
 	}
-	return n
+	return names
 }
 
 // multivariant describes the renditions that publish, by what was measured of them.
@@ -90,33 +110,35 @@ func (c *channel) multivariant() *playlist.Multivariant {
 			video = append(video, r)
 		}
 	}
-	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(b.bw.highest(), a.bw.highest()) })
+	peaks, averages := map[*rendition]int64{}, map[*rendition]int64{}
+	for _, r := range slices.Concat(video, audio) {
+		peaks[r], averages[r] = r.bw.state()
+	}
+	slices.SortStableFunc(video, func(a, b *rendition) int { return cmp.Compare(peaks[b], peaks[a]) })
 	slices.SortStableFunc(audio, c.byRank)
 	slices.SortStableFunc(text, c.byRank)
 	var sound *rendition // the dearest of the group
 	if len(video) > 0 && c.grouped(video, audio) {
-		for i, r := range audio {
-			m.Renditions = append(m.Renditions, c.alternative("AUDIO", audioGroup, r, i == 0))
-			if sound == nil || r.bw.highest() > sound.bw.highest() {
+		m.Renditions = append(m.Renditions, c.alternatives("AUDIO", audioGroup, audio)...)
+		for _, r := range audio {
+			if sound == nil || peaks[r] > peaks[sound] {
 				sound = r
 			}
 		}
 	} else {
 		video = append(video, audio...)
 	}
-	for i, r := range text {
-		m.Renditions = append(m.Renditions, c.alternative("SUBTITLES", subtitleGroup, r, i == 0))
-	}
+	m.Renditions = append(m.Renditions, c.alternatives("SUBTITLES", subtitleGroup, text)...)
 	for _, r := range video {
 		v := playlist.Variant{
-			URI: r.name + "/index.m3u8", Bandwidth: r.bw.highest(), AverageBandwidth: r.bw.average(),
+			URI: r.name + "/index.m3u8", Bandwidth: peaks[r], AverageBandwidth: averages[r],
 			FrameRate: r.rate,
 		}
 		codecs := codecsOf(r.tracks)
 		if sound != nil {
 			v.Audio = audioGroup
-			v.Bandwidth += sound.bw.highest()
-			v.AverageBandwidth += sound.bw.average()
+			v.Bandwidth += peaks[sound]
+			v.AverageBandwidth += averages[sound]
 			for _, a := range audio {
 				codecs = merge(codecs, codecsOf(a.tracks))
 			}
@@ -132,6 +154,9 @@ func (c *channel) multivariant() *playlist.Multivariant {
 			}
 		}
 		m.Variants = append(m.Variants, v)
+		if x, ok := r.pictures(&v); ok {
+			m.IFrames = append(m.IFrames, x)
+		}
 	}
 	return m
 }
@@ -184,25 +209,6 @@ func (c *channel) byRank(a, b *rendition) int {
 		return len(c.expected.paths)
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.name, b.name))
-}
-
-// alternative describes an audio or subtitle rendition; what the bytes do not tell (its
-// name, its language) is taken from what the encoder said.
-func (c *channel) alternative(kind, group string, r *rendition, first bool) playlist.Rendition {
-	x := playlist.Rendition{
-		Type: kind, GroupID: group, Name: r.name, URI: r.name + "/index.m3u8",
-		Default: first && kind == "AUDIO", Autoselect: true,
-	}
-	for _, t := range r.tracks {
-		if t.Kind == cmaf.Audio && t.Channels > 0 {
-			x.Channels = strconv.Itoa(t.Channels)
-		}
-		x.Language = cmp.Or(x.Language, t.Language)
-	}
-	if c.expected != nil {
-		x.Language = cmp.Or(c.expected.media[r.path].Language, x.Language)
-	}
-	return x
 }
 
 func codecsOf(tracks []cmaf.Track) (list []string) {

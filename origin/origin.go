@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type Options struct {
 
 	MaxChannels int                   // channels that may exist at once; more are refused with 503. 0: 1000
 	MaxUpload   int64                 // bytes of one pushed file; more is 413. 0: 64 MiB
+	Store       *Store                // nil: memory only
 	Memory      int64                 // bytes that all uploads, media and pushed playlists held may cost together. 0: 1 GiB
 	Slab        *spool.Slab           // memory of uploads; whatever it is used for counts against Memory. nil: an own one
 	Log         *slog.Logger          // nil: discard
@@ -65,6 +67,10 @@ type Channel struct {
 	// Retention is how long media stay fetchable after they left the playlist; never
 	// less than HLSbis 6.2.2 asks for. 0: 60 s.
 	Retention time.Duration
+	// DVR is how far back viewers can go beyond the window; it needs a Store. 0: not at all.
+	DVR time.Duration
+	// DVRMax is how many bytes of the Store the channel may have. 0: what Store.Max allows.
+	DVRMax int64
 	// HoldFor is how long a segment that is listed but not there may delay those after
 	// it before it becomes a gap. 0: 1.5 target durations.
 	HoldFor time.Duration
@@ -74,6 +80,10 @@ type Channel struct {
 	// Memory is how many bytes the channel's uploads, media and pushed playlists may cost;
 	// an upload beyond it is refused with 507. 0: only Options.Memory bounds them.
 	Memory int64
+	// Renditions are the names, as viewers see them, that the multivariant playlist
+	// waits for when a channel begins. None: those that a pushed multivariant playlist
+	// names, or whatever comes within a moment.
+	Renditions []string
 }
 
 // Publisher is who may push, and where to.
@@ -103,6 +113,12 @@ type Origin struct {
 	lastName atomic.Int64 // epoch handed out last
 
 	channels atomic.Pointer[map[string]*channel] // replaced under mu, never changed
+	depot    *depot                              // nil: memory only
+	bodies   *bodies                             // read from the depot
+	pasts    pasts
+	keepers  keepers
+	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
+	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
 	mu       sync.Mutex
 }
 
@@ -140,7 +156,19 @@ func New(opts Options) (*Origin, error) {
 		return nil, fmt.Errorf("channel defaults: %w", err)
 	}
 	o.channels.Store(&map[string]*channel{})
-	o.metrics = newMetrics(opts.Registerer, o.inUse)
+	o.closed.Store(&map[string]time.Time{})
+	o.metrics = newMetrics(opts.Registerer, o)
+	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
+	o.lost = map[string]bool{}
+	if opts.Store != nil {
+		var err error
+		if o.depot, err = openDepot(*opts.Store); err != nil {
+			return nil, err
+		}
+		if err := o.recoverAll(); err != nil {
+			return nil, errors.Join(err, o.Close())
+		}
+	}
 	return o, nil
 }
 
@@ -148,8 +176,15 @@ func (c Channel) check() error {
 	switch {
 	case c.TargetDuration < 0 || c.TargetDuration > maxTarget*time.Second:
 		return fmt.Errorf("TargetDuration %v is not within 0 and %d s", c.TargetDuration, maxTarget)
-	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.Memory < 0:
-		return errors.New("Window, Retention, HoldFor and Memory must not be negative")
+	case c.Window < 0 || c.Retention < 0 || c.HoldFor < 0 || c.DVR < 0 || c.DVRMax < 0 || c.Memory < 0:
+		return errors.New("Window, Retention, HoldFor, DVR, DVRMax and Memory must not be negative")
+	case len(c.Renditions) > maxRenditions:
+		return fmt.Errorf("Renditions: %d of them, at most %d can be published", len(c.Renditions), maxRenditions)
+	}
+	for _, name := range c.Renditions {
+		if !validRendition(name) {
+			return fmt.Errorf("Renditions: %s is no name of one", quote(name))
+		}
 	}
 	return nil
 }
@@ -169,8 +204,14 @@ func (o *Origin) channelConfig(name string) Channel {
 const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
-// any more. It blocks until ctx is done. An Origin without Run serves, but forgets nothing.
+// any more; and it writes to the Store. It blocks until ctx is done, and then for as long as
+// the disk takes for what is under way, 5 s at most. An Origin without Run serves, but
+// forgets nothing and, with a Store, publishes hardly anything: numbers are reserved there.
 func (o *Origin) Run(ctx context.Context) error {
+	if o.depot != nil {
+		o.keepers.begin(o)
+		defer o.keepers.end(o)
+	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
@@ -192,6 +233,10 @@ func (o *Origin) tick(now time.Time) {
 		if c.tick(now, short) {
 			o.remove(c)
 		}
+	}
+	if o.depot != nil && now.Sub(o.keepers.looked) >= retainEvery {
+		o.keepers.looked = now
+		o.retain(now)
 	}
 }
 
@@ -218,10 +263,18 @@ func (o *Origin) add(t target) (c *channel, begins bool, err error) {
 	if c := all[t.channel]; c != nil {
 		return c, false, nil
 	}
+	if err := o.openTo(t); err != nil {
+		return nil, false, err
+	}
 	if err := o.mayBegin(t, all); err != nil {
 		return nil, false, err
 	}
 	c = o.newChannel(t.channel, t.by, time.Now())
+	if o.depot != nil && !o.lost[t.channel] {
+		c.vault = c.newVault(nil)
+		o.keepers.add(c)
+		c.keepChannel()
+	}
 	o.set(func(m map[string]*channel) { m[t.channel] = c })
 	return c, true, nil
 }
@@ -229,9 +282,13 @@ func (o *Origin) add(t target) (c *channel, begins bool, err error) {
 func (o *Origin) remove(c *channel) {
 	o.mu.Lock()
 	if o.channel(c.name) == c {
+		if c.State() == StateEnded {
+			o.keepClosed(c.name, c.stateAt)
+		}
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.keepers.drop(o, c)
 	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)
 }
@@ -256,7 +313,8 @@ func (o *Origin) epoch(now time.Time) string {
 		last := o.lastName.Load()
 		next := max(now.UnixMilli(), last+1)
 		if o.lastName.CompareAndSwap(last, next) {
-			return strconv.FormatInt(next, 36)
+			// The clock alone would do, were it never set back.
+			return strconv.FormatInt(next, 36) + strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
 		}
 	}
 }
@@ -271,7 +329,12 @@ func secondsSince2025(now time.Time) uint64 {
 // Close lets go of all media. Nothing may be pushed or served afterwards.
 func (o *Origin) Close() error {
 	for _, c := range *o.channels.Load() {
-		o.remove(c)
+		c.close()
+	}
+	o.channels.Store(&map[string]*channel{})
+	o.bodies.close()
+	if o.depot != nil {
+		return o.depot.close()
 	}
 	return nil
 }

@@ -190,6 +190,12 @@ func renditionName(p string) string {
 	return marked(safe, p)
 }
 
+// validRendition reports whether viewers can see a rendition under this name.
+func validRendition(name string) bool {
+	return name != "" && len(name) <= maxName && name[0] != '.' &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~") == ""
+}
+
 // marked returns a safe name that is p's alone.
 func marked(safe, p string) string {
 	sum := sha256.Sum256([]byte(p))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"math"
 	"path"
 	"slices"
 	"strings"
@@ -86,11 +85,31 @@ type probe struct {
 	format format
 	tracks []cmaf.Track // of an init or a transport stream
 	init   *cmaf.Init
-	// Media time of the first sample; timed is false where it is not known. A fragment's
-	// needs its init: see timing.
-	start       time.Duration
+	// Media time of the first sample, and of the end of the last; timed is false where
+	// the former is not known, end is start where the latter is not. What fragments say
+	// is complete only with their init: see complete.
+	start, end  time.Duration
 	timed       bool
-	independent bool // a decoder can start with it
+	independent bool    // a decoder can start with it
+	rate        float64 // frames a second, 0 where fragments do not tell
+	keys        []cmaf.KeyFrame
+	outline     *cmaf.Outline // what fragments say, until it is complete
+	captions    *captions     // of WebVTT; nil: they cannot be told
+	lavf        bool          // FFmpeg made it
+}
+
+// complete adds to what fragments say of themselves what their init does, once. It looks at
+// no bytes: they were looked at when the upload ended, under nobody's lock.
+func (p *probe) complete(init *cmaf.Init) {
+	if p.outline == nil {
+		return
+	}
+	p.tell(p.outline.Segment(init))
+	p.outline = nil
+}
+
+func (p *probe) tell(s cmaf.Segment) {
+	p.start, p.end, p.timed, p.independent, p.rate, p.keys = s.Start, s.End, s.Timed, s.Independent, s.FrameRate, s.Keys
 }
 
 const probeEnd = 1 << 20 / 188 * 188 // how much of either end of a transport stream is looked at
@@ -107,7 +126,11 @@ func look(b *spool.Buffer) probe {
 		for i := range info.Tracks {
 			info.Tracks[i].Config = bytes.Clone(info.Tracks[i].Config) // the payload's memory is not ours to keep
 		}
-		return probe{format: f, tracks: info.Tracks, start: info.FirstPTS, timed: len(info.Tracks) > 0, independent: info.StartsIndependent}
+		// FFmpeg names itself as the provider of the service.
+		p, keys := probe{format: f, tracks: info.Tracks, lavf: bytes.Contains(head[:min(len(head), 7*188)], []byte("FFmpeg"))}, mpegts.NewScanner(info)
+		views(b, func(v []byte) bool { keys.Write(v); return true })
+		p.tell(keys.Segment(info))
+		return p
 	case formatInit:
 		p, err := web.ReadAll(context.Background(), b, 4<<20)
 		if err != nil {
@@ -118,10 +141,31 @@ func look(b *spool.Buffer) probe {
 			return probe{format: f}
 		}
 		return probe{format: f, init: init, tracks: init.Tracks}
-	case formatAAC, formatMP3, formatVTT:
+	case formatFMP4:
+		o := cmaf.NewOutline()
+		views(b, func(v []byte) bool { return o.Write(v) == nil })
+		return probe{format: f, outline: o}
+	case formatVTT:
+		p := probe{format: f, independent: true}
+		if says, ok := readCaptions(b); ok {
+			p.captions = &says
+		}
+		return p
+	case formatAAC, formatMP3:
 		return probe{format: f, independent: true}
 	default:
 		return probe{format: f}
+	}
+}
+
+// views calls f for each piece of a complete payload, until f says no.
+func views(b *spool.Buffer, f func([]byte) bool) {
+	for off := int64(0); ; {
+		v, _ := b.View(off)
+		if len(v) == 0 || !f(v) {
+			return
+		}
+		off += int64(len(v))
 	}
 }
 
@@ -183,78 +227,6 @@ func sniffMP4(p []byte) format {
 		off += size
 	}
 	return formatFMP4
-}
-
-// timing reads a fragmented segment's boxes with the init it goes with: when it begins,
-// whether a decoder can start there, and its frame rate (0: not told). It copies no media.
-func timing(b *spool.Buffer, init *cmaf.Init) (start time.Duration, timed, independent bool, rate float64) {
-	if init == nil {
-		return 0, false, false, 0
-	}
-	s := cmaf.NewScanner(init)
-	var first *cmaf.Chunk
-	var lead cmaf.Track
-	var samples int
-	var ticks uint64
-	for off := int64(0); ; {
-		v, _ := b.View(off)
-		if len(v) == 0 {
-			break
-		}
-		off += int64(len(v))
-		chunks, err := s.Write(v)
-		if len(chunks) > 0 && first == nil {
-			first = &chunks[0]
-			lead = leading(init, first)
-		}
-		for i := range chunks {
-			for _, t := range chunks[i].Tracks {
-				if t.TrackID == lead.ID {
-					samples, ticks = samples+t.Samples, ticks+t.Duration
-				}
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
-	if first == nil || lead.Timescale == 0 {
-		return 0, false, false, 0
-	}
-	for _, t := range first.Tracks {
-		if t.TrackID == lead.ID {
-			start, timed = mediaTime(t.BaseTime, lead.Timescale)
-		}
-	}
-	if lead.Kind == cmaf.Video && ticks > 0 {
-		rate = float64(samples) * float64(lead.Timescale) / float64(ticks)
-	}
-	return start, timed, first.Independent, rate
-}
-
-// leading is the track whose times speak for the segment: video, or the first there is.
-func leading(init *cmaf.Init, c *cmaf.Chunk) (lead cmaf.Track) {
-	for _, t := range init.Tracks {
-		if !slices.ContainsFunc(c.Tracks, func(x cmaf.Timing) bool { return x.TrackID == t.ID }) {
-			continue
-		}
-		if t.Kind == cmaf.Video {
-			return t
-		}
-		if lead.Timescale == 0 {
-			lead = t
-		}
-	}
-	return lead
-}
-
-// mediaTime converts ticks; a time beyond what a Duration holds (292 years) is none.
-func mediaTime(ticks uint64, scale uint32) (time.Duration, bool) {
-	sec, rest := ticks/uint64(scale), ticks%uint64(scale)
-	if sec > math.MaxInt64/uint64(time.Second)-1 {
-		return 0, false
-	}
-	return time.Duration(sec)*time.Second + time.Duration(rest*uint64(time.Second)/uint64(scale)), true
 }
 
 // sameTracks reports whether a decoder of a can go on with b. Strict compares the decoder

@@ -258,24 +258,35 @@ func TestTheEndOfTheEncoderIsNotTheEndOfTheChannel(t *testing.T) {
 	run(true)
 }
 
-// An ended channel is gone after its retention, with its memory.
+// An ended channel is gone after its retention, with its memory: first its playlist, then,
+// when who has that playlist has had the time to play it, its media.
 func TestAnEndedChannelGoesAway(t *testing.T) {
 	underClock(t, Options{Defaults: Channel{EndWithEncoder: true}}, func(r *rig) {
 		r.put("x0.ts", "0")
 		r.put("index.m3u8", list(0, "x0.ts", "END"))
 		time.Sleep(50 * time.Second)
-		if a := r.get("/live/c/main/index.m3u8"); a.status != 200 {
+		last := "/live/c/main/" + r.media("main").Segments[0].URI
+		time.Sleep(15 * time.Second)
+		if a := r.get("/live/c/main/index.m3u8"); a.status != 410 {
 			t.Error(a.status)
 		}
-		time.Sleep(15 * time.Second)
-		if a := r.get("/live/c/main/index.m3u8"); a.status != 404 {
+		time.Sleep(100 * time.Second)
+		if a := r.get(last); a.status != 200 {
 			t.Error(a.status)
+		}
+		time.Sleep(20 * time.Second)
+		for _, path := range []string{"/live/c/index.m3u8", "/live/c/main/index.m3u8", last} {
+			if a := r.get(path); a.status != 404 {
+				t.Error(path, a.status)
+			}
 		}
 		if n := r.metric("weir_origin_channels"); n != 0 || r.slab.InUse() != 0 {
 			t.Errorf("%v channels, %d bytes", n, r.slab.InUse())
 		}
-		if n := r.metric("weir_origin_segments_total", "c"); n != 0 {
-			t.Error("the channel's metrics are still there")
+		for _, name := range []string{"weir_origin_segments_total", "weir_origin_channel_state"} {
+			if n := r.metric(name, "c"); n != 0 {
+				t.Error("the channel's metrics are still there:", name)
+			}
 		}
 	})
 }

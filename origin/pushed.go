@@ -23,6 +23,7 @@ type entry struct {
 	mapPath string        // of the init segment; "": none
 	dur     time.Duration // what the encoder says it lasts
 	pdt     time.Time     // when the encoder says it begins; zero: it does not
+	clock   time.Time     // likewise, or as it follows from what it says of those before
 	disc    bool          // the encoder says that it does not continue the one before
 	gap     bool          // the encoder, or a hole in what it told, says that there is no media
 	listed  time.Time     // when we were told
@@ -57,6 +58,7 @@ type pushed struct {
 	end     bool
 	at      time.Time // of arrival
 	turn    int       // of the intake it was told
+	ranges  []playlist.DateRange
 }
 
 func (p *pushed) first() uint64 { return p.entries[0].seq }
@@ -71,14 +73,21 @@ func readPushed(channel, path string, text []byte, now time.Time) (*pushed, erro
 	if m.TargetDuration > maxTarget {
 		return nil, refuse(http.StatusBadRequest, reasonPlaylist, "channel %s: %s: EXT-X-TARGETDURATION is %d s, at most %d are taken (encoder option -hls_time)", channel, path, m.TargetDuration, maxTarget)
 	}
-	p := &pushed{target: m.TargetDuration, end: m.EndList, at: now}
+	p := &pushed{target: m.TargetDuration, end: m.EndList, at: now, ranges: m.DateRanges}
 	skip := max(0, len(m.Segments)-maxListed)
 	var mapURI, mapPath string
+	var clock time.Time
 	for i := range m.Segments {
 		s := &m.Segments[i]
 		e := entry{
 			seq: m.MediaSequence + uint64(i), dur: s.Duration, pdt: s.ProgramDateTime,
 			disc: s.Discontinuity, gap: s.Gap, listed: now,
+		}
+		if !s.ProgramDateTime.IsZero() || s.Discontinuity {
+			clock = s.ProgramDateTime
+		}
+		if e.clock = clock; !clock.IsZero() {
+			clock = clock.Add(s.Duration)
 		}
 		if err := supported(s); err != nil {
 			return nil, refuse(http.StatusUnsupportedMediaType, reasonUnsupported, "channel %s: %s: segment %d %w", channel, path, e.seq, err)

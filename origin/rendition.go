@@ -1,12 +1,14 @@
 package origin
 
 import (
+	"context"
 	"encoding/hex"
-	"strconv"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"weir/internal/cmaf"
+	"weir/internal/seglog"
 	"weir/internal/web"
 )
 
@@ -16,10 +18,6 @@ const (
 	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
 	maxFillers = 8    // discontinuities made up for
 )
-
-// continuity is how far, in media time, a segment may begin from where the one before it
-// ended and still be taken for its continuation.
-const continuity = 150 * time.Millisecond
 
 // A rendition is one append-only log of segments; the listed window and what is still kept
 // are views of it. What is not atomic, but for the names and the rule, is guarded by the channel's lock.
@@ -32,8 +30,18 @@ type rendition struct {
 	rule       *rule
 	metrics    *metrics
 
-	log      []*segment
-	from     int // index in log of the first segment listed
+	order    int           // in its channel
+	log      []*segment    // in memory, by number
+	shelf    *archive      // on disk alone
+	fresh    []*segment    // appended, and not yet handed to the vault
+	grant    grant         // which numbers may be used, where there is a vault
+	fill     uint64        // numbers that the process before may have used: they become gaps
+	ahead    time.Duration // by how much such gaps made dates run ahead
+	held     []step        // that wait for numbers
+	asked    uint64        // up to which number a reservation was asked for, and when
+	askedAt  time.Time
+	restored bool // from disk, and nothing was published since
+	from     int  // index in log of the first segment listed
 	leaving  []kept
 	inits    []*initSegment
 	next     uint64 // number of the next segment
@@ -42,27 +50,36 @@ type rendition struct {
 	gone     bool
 	newGo    bool // the window begins anew with the next segment
 	ended    bool
+	ending   bool // the operator ended it; what waits for numbers is published first
 	lastPush time.Time
 	last     time.Time // when a segment with media was published last
 	gapCount uint64
 
 	// Where the timeline stands.
-	timeline uint64
-	placed   bool          // on a timeline
-	unproven bool          // the next segment must show that it continues
-	date     time.Time     // of the next segment
-	expect   time.Duration // media time of the next segment
-	timed    bool
-	format   format
-	tracks   []cmaf.Track
-	rate     float64
-	bw       bandwidth
+	timeline   uint64
+	placed     bool          // on a timeline
+	unproven   bool          // the next segment must show that it continues
+	untimed    bool          // its captions do not say when they are to be shown
+	owed       time.Duration // of segments that were never told of, as far as can be guessed
+	date       time.Time     // of the next segment
+	expect     time.Duration // media time of the next segment
+	timed      bool
+	format     format
+	tracks     []cmaf.Track
+	rate       float64
+	bw         bandwidth
+	frameRates bandwidth // of the I-frame playlist
+
+	ranges []dateRange   // of the channel
+	skew   time.Duration // of our dates against the encoder's
+	skewed bool          // skew is known
 }
 
 // kept is a segment that left the playlist and can still be fetched.
 type kept struct {
 	seg   *segment
 	until time.Time
+	least time.Time // the end of its Availability Duration: it is kept so long also where memory is short
 }
 
 // rule is how a channel publishes, once its target duration is known.
@@ -71,6 +88,7 @@ type rule struct {
 	target    int // seconds
 	window    time.Duration
 	retention time.Duration
+	dvr       time.Duration
 	hold      time.Duration
 	end       bool
 	first     uint64 // media sequence number of the first segment
@@ -80,9 +98,10 @@ type rule struct {
 const initPrefix = "init-"
 
 func newRendition(name, path string, r *rule, m *metrics) *rendition {
-	x := &rendition{name: name, path: path, in: newIntake(), rule: r, metrics: m, next: r.first, solo: true}
+	x := &rendition{name: name, path: path, in: newIntake(), rule: r, metrics: m, next: r.first, solo: true, shelf: newArchive()}
 	x.in.hold = r.hold
 	x.bw.target = time.Duration(r.target) * time.Second
+	x.frameRates.target = x.bw.target
 	x.replace(&snapshot{target: r.target, next: x.next, text: func() *rendered { return nil }})
 	return x
 }
@@ -99,19 +118,25 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 		ext = seg.up.format.ext(seg.up.path)
 		r.last = now
 	}
-	seg.name = r.rule.epoch + "-" + strconv.FormatUint(seg.number, 10) + ext
+	seg.name = nameOf(r.rule.epoch, seg.number, ext)
 	if seg.up != nil {
 		seg.base = mediaHeader(contentType(ext, hasVideo(r.tracks)), seg.name)
+	}
+	if seg.up != nil {
+		r.restored = false
 	}
 	r.next++
 	r.date = r.date.Add(seg.dur)
 	r.expect += seg.dur
 	if r.newGo {
-		r.newGo, r.gone, r.ended = false, false, false
 		r.leave(len(r.log), now)
+		r.newGo, r.gone, r.ended = false, false, false
 	}
 	r.log = append(r.log, seg)
+	r.fresh = append(r.fresh, seg)
 }
+
+func (r *rendition) targetDuration() time.Duration { return time.Duration(r.rule.target) * time.Second }
 
 func extOf(name string) string {
 	for i := len(name) - 1; i >= 0; i-- {
@@ -127,15 +152,25 @@ func mediaHeader(contentType, name string) *web.Header {
 	return &h
 }
 
-// gap lists dur without media, in as many segments as the target duration asks for: "the
-// EXTINF duration of each Media Segment, when rounded, MUST be less than or equal to the
-// target duration" holds for gaps too. It reports false where that would be too many.
-func (r *rendition) gap(dur time.Duration, now time.Time) (n int, ok bool) {
-	for n = 1; seconds(dur/time.Duration(n)) > r.rule.target; n++ {
-		if n == maxGaps {
-			return 0, false
+// pieces is how many segments a gap of dur is made of: "the EXTINF duration of each Media
+// Segment, when rounded, MUST be less than or equal to the target duration" holds for gaps
+// too. 0: more than [maxGaps].
+func (r *rendition) pieces(dur time.Duration, least int) int {
+	for n := least; n <= maxGaps; n++ {
+		if dur == 0 || n > 0 && seconds(dur/time.Duration(n)) <= r.rule.target {
+			return n
 		}
 	}
+	return 0
+}
+
+// gap lists dur without media, in as many segments as [rendition.pieces] says, and at least
+// as many as numbers have to be filled. It reports false where that would be too many.
+func (r *rendition) gap(dur time.Duration, now time.Time) (n int, ok bool) {
+	if n = r.pieces(dur, max(1, int(r.fill))); n == 0 {
+		return 0, false
+	}
+	r.fill = 0
 	var init *initSegment
 	if len(r.log) > 0 {
 		init = r.log[len(r.log)-1].init
@@ -160,9 +195,32 @@ func (r *rendition) initFor(up *upload, keep func(*upload)) *initSegment {
 	}
 	name := initPrefix + hex.EncodeToString(up.sum[:10]) + ".mp4"
 	i := &initSegment{name: name, up: up, base: mediaHeader(contentType(".mp4", hasVideo(up.tracks)), name)}
-	keep(up)
-	r.inits = append(r.inits[:len(r.inits):len(r.inits)], i) // snapshots share what is there
+	if up.buf.Size() <= seglog.MaxBlob {
+		i.raw, _ = web.ReadAll(context.Background(), up.buf, seglog.MaxBlob)
+	}
+	return r.useInit(i, keep)
+}
+
+// useInit takes an init segment in among those that segments name.
+func (r *rendition) useInit(i *initSegment, keep func(*upload)) *initSegment {
+	if !slices.Contains(r.inits, i) {
+		keep(i.up)
+		r.inits = append(r.inits[:len(r.inits):len(r.inits)], i) // snapshots share what is there
+	}
 	return i
+}
+
+// eachLasts is how long the newest segments last on average.
+func (r *rendition) eachLasts() time.Duration {
+	var total time.Duration
+	log := r.log[max(0, len(r.log)-8):]
+	for _, s := range log {
+		total += s.dur
+	}
+	if len(log) == 0 || total <= 0 {
+		return r.targetDuration()
+	}
+	return total / time.Duration(len(log))
 }
 
 func hasVideo(tracks []cmaf.Track) bool {
@@ -198,22 +256,34 @@ func (r *rendition) slide(now time.Time) {
 // leaves, which is later than the text asks.
 func (r *rendition) leave(from int, now time.Time) {
 	for _, s := range r.log[r.from:from] {
-		r.leaving = append(r.leaving, kept{s, now.Add(max(r.rule.retention, r.longest+s.dur))})
+		available := r.longest + s.dur
+		k := kept{s, now.Add(max(r.rule.retention, available)), s.listed.Add(available)}
+		if r.ended || r.gone { // of what ended it counts from when it is removed
+			k.least = now.Add(available)
+		}
+		if r.ended {
+			k.until, k.least = k.until.Add(endedLife), k.least.Add(endedLife)
+		}
+		r.leaving = append(r.leaving, k)
 	}
 	r.from = max(r.from, from)
 }
 
 // release lets go of what nobody may ask for any more. short: memory is, so that what is
-// kept beyond the Availability Duration goes too.
-func (r *rendition) release(now time.Time, short bool, drop func(*upload)) {
+// kept beyond the Availability Duration goes too. kept: there is a log on disk, so that what
+// is durable goes at once and its place is on the shelf from then on.
+func (r *rendition) release(now time.Time, short, kept bool, drop func(*upload)) {
 	n := 0
 	for _, k := range r.leaving {
 		until := k.until
 		if short {
-			until = k.seg.listed.Add(r.longest + k.seg.dur)
+			until = k.least
 		}
-		if now.Before(until) {
+		if now.Before(until) && !(k.seg.onDisk && (k.seg.up == nil || k.seg.disk.Load() != nil)) {
 			break
+		}
+		if kept {
+			r.put(k.seg, k.until)
 		}
 		if k.seg.up != nil {
 			drop(k.seg.up)
@@ -242,6 +312,20 @@ func (r *rendition) release(now time.Time, short bool, drop func(*upload)) {
 	r.inits = inits
 }
 
+// put shelves a segment that leaves memory.
+func (r *rendition) put(seg *segment, until time.Time) {
+	s := shelved{number: seg.number, timeline: seg.timeline, date: seg.date.UnixNano(), dur: seg.dur, until: until.UnixNano()}
+	if ref := seg.disk.Load(); ref != nil {
+		s.body = *ref
+	}
+	r.shelf.add(s, extOf(seg.name), seg.init)
+}
+
+// shelve is put for a segment that comes back from disk.
+func (r *rendition) shelve(seg *segment) {
+	r.put(seg, seg.listed.Add(r.longest+max(r.rule.retention, r.longest+seg.dur)))
+}
+
 // publish makes what was appended visible, in one step.
 func (r *rendition) publish(now time.Time) {
 	r.slide(now)
@@ -252,15 +336,19 @@ func (r *rendition) publish(now time.Time) {
 func (r *rendition) show() {
 	s := &snapshot{
 		log: r.log[:len(r.log):len(r.log)], window: r.log[r.from:len(r.log):len(r.log)],
-		inits: r.inits, target: r.rule.target, next: r.next, solo: r.solo, ended: r.ended, gone: r.gone,
+		inits: r.inits, target: r.rule.target, next: r.next, edge: r.date, solo: r.solo, ended: r.ended, gone: r.gone,
+		ranges: reach(r.ranges, r.log[r.from:]),
 	}
 	s.text = render(func(dst []byte) []byte { return s.media().Append(dst) }, r.metrics)
+	s.frames = render(func(dst []byte) []byte { return s.iframes().Append(dst) }, r.metrics)
 	r.replace(s)
 }
 
 // drained reports whether all that the encoder told of is published, and it said that this
 // was all.
-func (r *rendition) drained() bool { return r.in.ended && len(r.in.queue) == 0 }
+func (r *rendition) drained() bool {
+	return r.in.ended && len(r.in.queue) == 0 && len(r.held) == 0
+}
 
 // bytes returns the memory its media hold.
 func (r *rendition) bytes() (n int64) {

@@ -2,14 +2,18 @@ package origin
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"weir/internal/cmaf"
+	"weir/internal/seglog"
 	"weir/internal/web"
 	"weir/playlist"
 )
@@ -18,6 +22,7 @@ import (
 type initSegment struct {
 	name string
 	up   *upload
+	raw  []byte // its bytes, for the log on disk; nil: too large for it
 	base *web.Header
 }
 
@@ -29,25 +34,34 @@ type segment struct {
 	name     string
 	dur      time.Duration
 	date     time.Time
-	init     *initSegment // nil: needs none
-	up       *upload      // nil: a gap
+	init     *initSegment  // nil: needs none
+	up       *upload       // nil: a gap
+	key      cmaf.KeyFrame // its picture in the I-frame playlist; Length 0: none
 	base     *web.Header
-	listed   time.Time // when viewers were first told of it
+	listed   time.Time     // when viewers were first told of it
+	start    time.Duration // media time of its first sample
+	timed    bool          // start is known
+
+	onDisk bool                       // the log on disk has it, and its bytes if disk says so; guarded by the channel's lock
+	disk   atomic.Pointer[seglog.Ref] // where its bytes are, once they are durable
 }
 
 // A snapshot is a rendition at one moment: the whole log, and the window of it that is
 // listed. It never changes; the next one closes changed.
 type snapshot struct {
-	log     []*segment // what is still kept, by number, without holes
+	log     []*segment // what is in memory, by number
 	window  []*segment // the end of log that is listed
 	inits   []*initSegment
 	target  int // seconds
 	next    uint64
-	solo    bool // every segment so far can be decoded without those before it
+	solo    bool      // every segment so far can be decoded without those before it
+	edge    time.Time // where the last segment ends
 	ended   bool
 	gone    bool // dropped: its playlist is 410
+	ranges  []playlist.DateRange
 	changed chan struct{}
 	text    func() *rendered
+	frames  func() *rendered // the I-frame playlist
 }
 
 // rendered is a playlist as it is sent.
@@ -62,11 +76,9 @@ func (s *snapshot) last() (n uint64, ok bool) { return s.next - 1, len(s.window)
 
 // find returns the segment of that name.
 func (s *snapshot) find(number uint64, name string) *segment {
-	if len(s.log) == 0 || number < s.log[0].number || number-s.log[0].number >= uint64(len(s.log)) {
-		return nil
-	}
-	if seg := s.log[number-s.log[0].number]; seg.name == name {
-		return seg
+	i, ok := slices.BinarySearchFunc(s.log, number, func(seg *segment, n uint64) int { return cmp.Compare(seg.number, n) })
+	if ok && s.log[i].name == name {
+		return s.log[i]
 	}
 	return nil
 }
@@ -78,6 +90,7 @@ func (s *snapshot) media() *playlist.Media {
 		// "if a live stream will ever have a discontinuity": authoring 8.17. Any may.
 		EmitDiscontinuitySequence: true,
 		IndependentSegments:       s.solo,
+		DateRanges:                s.ranges,
 		Segments:                  make([]playlist.Segment, len(s.window)),
 	}
 	if len(s.window) > 0 {

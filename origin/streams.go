@@ -15,7 +15,11 @@ type StreamInfo struct {
 	LastPush       time.Time       `json:"last_push"` // when an upload last ended whole
 	Bytes          int64           `json:"bytes"`     // memory its media hold
 	Ended          bool            `json:"ended"`
+	State          State           `json:"state"`                // what its operator made of it
+	StateSince     time.Time       `json:"state_since,omitzero"` // zero: it was never anything else
+	GoneAt         time.Time       `json:"gone_at,omitzero"`     // when the last of its media may go; zero while its playlists are there
 	Renditions     []RenditionInfo `json:"renditions"`
+	Warnings       []Warning       `json:"warnings"` // what the encoder had better do otherwise
 }
 
 // RenditionInfo is one rendition of a [StreamInfo].
@@ -35,11 +39,18 @@ type RenditionInfo struct {
 	Dead          bool      `json:"dead"` // dropped from the multivariant playlist
 }
 
-// Streams returns what is published now, by name.
+// Streams returns what is published now, by name, and the channels that were ended and of
+// which nothing else is left.
 func (o *Origin) Streams() []StreamInfo {
 	var all []StreamInfo
-	for _, c := range *o.channels.Load() {
+	open := *o.channels.Load()
+	for _, c := range open {
 		all = append(all, c.info())
+	}
+	for name, at := range *o.closed.Load() {
+		if open[name] == nil {
+			all = append(all, closedInfo(name, at))
+		}
 	}
 	slices.SortFunc(all, func(a, b StreamInfo) int { return cmp.Compare(a.Channel, b.Channel) })
 	return all
@@ -48,17 +59,22 @@ func (o *Origin) Streams() []StreamInfo {
 func (c *channel) info() StreamInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := StreamInfo{Channel: c.name, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0}
+	s := StreamInfo{Channel: c.name, Warnings: c.warnings, Since: c.since, LastPush: c.lastPush, Bytes: c.bytes(), Ended: len(c.order) > 0,
+		State: c.State(), StateSince: c.stateAt}
+	if c.withdrawn.Load() {
+		s.GoneAt = c.until()
+	}
 	if c.published != nil {
 		s.TargetDuration = time.Duration(c.published.target) * time.Second
 	}
 	for _, r := range c.order {
 		s.Ended = s.Ended && r.ended
+		peak, average := r.bw.measured()
 		s.Renditions = append(s.Renditions, RenditionInfo{
 			Name: r.name, Path: r.path, Codecs: strings.Join(codecsOf(r.tracks), ","),
 			First: r.next - uint64(len(r.log)-r.from), Last: r.next - 1,
 			Gaps: r.gapCount, Discontinuity: r.timeline,
-			Bandwidth: r.bw.highest(), Average: r.bw.average(),
+			Bandwidth: peak, Average: average,
 			Pending: len(r.in.queue), Waiting: int(r.waiting.Load()), LastPublished: r.last, Dead: r.gone,
 		})
 	}

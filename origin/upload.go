@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"weir/internal/spool"
@@ -25,8 +26,10 @@ type upload struct {
 	begun time.Time // when its first byte was to come
 	done  time.Time // when its last byte was there
 	probe
-	holders int  // of buf, guarded by the channel's mu
-	deleted bool // and cannot be read back; guarded by the channel's mu
+	cuts    []cut     // where it is divided, if it is too long
+	pieces  []*upload // what it is divided into
+	holders int       // of buf, guarded by the channel's mu
+	deleted bool      // and cannot be read back; guarded by the channel's mu
 }
 
 var (
@@ -143,6 +146,8 @@ func (o *Origin) receive(ctx context.Context, c *channel, t target, req *web.Req
 	u := &upload{path: t.path, gen: gen, buf: buf, cost: buf.Cost(), begun: begun, done: time.Now(), probe: look(buf)}
 	taker.hash.Sum(u.sum[:0])
 	c.held.Add(u.cost)
+	u.lavf = u.lavf || strings.HasPrefix(req.Header.Get("User-Agent"), "Lavf/")
+	c.foresee(u)
 	return u, nil
 }
 

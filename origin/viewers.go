@@ -2,18 +2,20 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"weir/internal/seglog"
 	"weir/internal/web"
 	"weir/playlist"
 )
 
-// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and the
-// media they name. Who may ask is [Access]'s business.
+// Viewers serves /live/{channel}/index.m3u8, /live/{channel}/{rendition}/index.m3u8 and
+// iframes.m3u8 beside it, and the media they name. Who may ask is [Access]'s business.
 func (o *Origin) Viewers() web.Handler { return web.HandlerFunc(o.view) }
 
 const (
@@ -53,6 +55,9 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		return multivariantAnswer, c.viewMulti(req), nil
 	}
 	name, file, _ = strings.Cut(file, "/")
+	if at, ok := strings.CutPrefix(name, spanMark); ok {
+		return c.viewPast(req, at, file)
+	}
 	r := (*c.byName.Load())[name]
 	switch {
 	case r == nil:
@@ -63,11 +68,23 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 			return playlistAnswer, nil, refuse(http.StatusBadRequest, "directive", "channel %s: %w", c.name, err)
 		}
 		resp, err := r.viewPlaylist(ctx, req, directives)
+		if err == nil && resp.Status == http.StatusGone && c.withdrawn.Load() {
+			resp.Close()
+			resp = c.withdrawnAnswer()
+		}
 		return playlistAnswer, resp, err
+	case file == iframesName:
+		resp := r.viewIFrames(req)
+		if resp.Status == http.StatusGone && c.withdrawn.Load() {
+			resp.Close()
+			resp = c.withdrawnAnswer()
+		}
+		return playlistAnswer, resp, nil
 	case strings.HasPrefix(file, initPrefix):
-		return initAnswer, r.viewMedia(req, file), nil
+		return initAnswer, r.viewInit(req, file), nil
 	}
-	return segmentAnswer, r.viewMedia(req, file), nil
+	resp, err := c.viewMedia(ctx, req, r, file)
+	return segmentAnswer, resp, err
 }
 
 // missing is a 404 that a cache may keep for as long as it cannot turn into anything else.
@@ -87,6 +104,9 @@ func maxAge(d time.Duration) string {
 
 func (c *channel) viewMulti(req *web.Request) *web.Response {
 	m := c.multi.Load()
+	if m == nil && c.withdrawn.Load() {
+		return c.withdrawnAnswer()
+	}
 	if m == nil {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
@@ -139,45 +159,82 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case len(s.window) == 0:
 		return missing("not_yet", "the rendition has not begun to publish", soon), nil
 	case s.ended:
-		life = time.Minute // it could come back as another stream
+		life = endedLife
 	}
 	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"), nil
 }
 
-// viewMedia answers with a segment or an init segment.
-func (r *rendition) viewMedia(req *web.Request, name string) *web.Response {
-	s := r.now.Load()
-	td := time.Duration(s.target) * time.Second
-	for _, i := range s.inits {
+// viewInit answers with an init segment: it is needed as long as any segment that names it.
+func (r *rendition) viewInit(req *web.Request, name string) *web.Response {
+	left := r.rule.window + max(r.rule.retention, r.rule.dvr)
+	for _, i := range r.now.Load().inits {
 		if i.name == name && i.up.buf.TryRef() {
-			// It is needed as long as any segment that names it.
-			return r.answerMedia(req, i.up, i.base, r.rule.window+r.rule.retention)
+			return answerMedia(req, i.up.buf, i.base, left)
 		}
 	}
+	if i := r.shelf.initOf(name); i != nil && i.raw != nil {
+		return answerMedia(req, web.Bytes(i.raw), i.base, left)
+	}
+	return missing("no_such_file", "no such file: "+quote(name), r.targetDuration())
+}
+
+// viewMedia answers with a segment, from memory or from disk.
+func (c *channel) viewMedia(ctx context.Context, req *web.Request, r *rendition, name string) (*web.Response, error) {
+	s := r.now.Load()
+	td := r.targetDuration()
 	number, ok := r.numberOf(name)
 	if !ok {
-		return missing("no_such_file", "no such file: "+quote(name), td)
+		return missing("no_such_file", "no such file: "+quote(name), td), nil
 	}
 	seg := s.find(number, name)
 	switch {
 	case seg == nil && number >= s.next:
-		return missing("not_yet", "the segment is not published yet: "+quote(name), soon)
-	case seg == nil:
-		return missing("no_such_file", "no such segment, or no more: "+quote(name), td)
+		return missing("not_yet", "the segment is not published yet: "+quote(name), soon), nil
+	case seg == nil, number < r.oldest.Load():
+		return c.viewShelved(ctx, req, r, number, name)
 	case seg.up == nil:
-		return missing("gap", "there are no media for this segment: "+quote(name), td)
-	case number < r.oldest.Load(), !seg.up.buf.TryRef():
-		return missing("expired", "the segment is no longer kept: "+quote(name), td)
+		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
 	}
 	// What it has left at least: it is listed for the window, and kept for the retention.
-	left := r.rule.window + r.rule.retention - time.Since(seg.listed)
-	return r.answerMedia(req, seg.up, seg.base, max(left, td))
+	left := max(td, r.rule.window+r.rule.retention-time.Since(seg.listed))
+	if seg.up.buf.TryRef() {
+		return answerMedia(req, seg.up.buf, seg.base, left), nil
+	}
+	return c.viewShelved(ctx, req, r, number, name)
 }
 
-// answerMedia answers with the bytes of up, of which the caller holds a reference.
-func (r *rendition) answerMedia(req *web.Request, up *upload, base *web.Header, left time.Duration) *web.Response {
-	resp := &web.Response{Status: http.StatusOK, Base: base, Body: up.buf}
-	resp.Header = web.NewHeader("Cache-Control", maxAge(left)+", immutable")
+// viewShelved answers with a segment that is on disk alone.
+func (c *channel) viewShelved(ctx context.Context, req *web.Request, r *rendition, number uint64, name string) (*web.Response, error) {
+	td := r.targetDuration()
+	s, ext, init, ok := r.shelf.find(number)
+	switch {
+	case !ok || nameOf(r.rule.epoch, number, ext) != name:
+		return missing("expired", "no such segment, or no more: "+quote(name), td), nil
+	case s.gap():
+		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
+	}
+	buf, err := c.o.bodies.get(ctx, c.vault.disk.Load(), s.body)
+	switch {
+	case errors.Is(err, seglog.ErrDamaged):
+		r.shelf.spoil(number) // playlists over it say so from now on
+		c.log.Error("segment is damaged on disk: it is a gap from now on", "rendition", r.name, "number", number, "error", err)
+		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
+	case errors.Is(err, seglog.ErrGone):
+		return missing("expired", "no such segment, or no more: "+quote(name), td), nil
+	case err != nil:
+		e := refuse(http.StatusServiceUnavailable, "disk", "channel %s: %s cannot be read from disk (store.dir): %w", c.name, quote(name), err)
+		e.RetryAfter = td
+		return nil, e
+	}
+	left := max(td, time.Until(time.Unix(0, s.until)), time.Until(s.ends().Add(r.rule.dvr)))
+	return answerMedia(req, buf, mediaHeader(contentType(ext, init == nil || hasVideo(init.up.tracks)), name), left), nil
+}
+
+// answerMedia answers with the bytes of body, of which the caller holds a reference.
+func answerMedia(req *web.Request, body web.Body, base *web.Header, left time.Duration) *web.Response {
+	resp := &web.Response{Status: http.StatusOK, Base: base, Body: body}
+	// "the response SHOULD contain an Expires header": HLSbis 6.2.2, for what will go.
+	resp.Header = web.NewHeader("Cache-Control", maxAge(left)+", immutable", "Expires", web.FormatHTTPDate(time.Now().Add(left)))
 	return web.Select(req, resp)
 }
 

@@ -30,7 +30,10 @@ type Media struct {
 	IndependentSegments       bool
 	IFramesOnly               bool
 	EndList                   bool
-	Segments                  []Segment
+	// DateRanges are rendered before the segments, in this order, less those that Check
+	// finds fault with.
+	DateRanges []DateRange
+	Segments   []Segment
 }
 
 // Segment is one media segment and the tags that apply to it. Map, Key and Bitrate hold for

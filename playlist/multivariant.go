@@ -8,6 +8,7 @@ type Multivariant struct {
 	IndependentSegments bool
 	Variants            []Variant
 	Renditions          []Rendition
+	IFrames             []IFrameVariant
 }
 
 // Variant is EXT-X-STREAM-INF and its URI (HLSbis 4.4.6.2). Empty and zero fields are left
@@ -27,6 +28,17 @@ type Variant struct {
 	Name                             string
 	// VideoRange is SDR, HLG or PQ.
 	VideoRange string
+}
+
+// IFrameVariant is EXT-X-I-FRAME-STREAM-INF (HLSbis 4.4.6.3): a media playlist of pictures
+// alone, for dragging the time bar. Empty and zero fields are left out of the text, except
+// URI and Bandwidth, which are required.
+type IFrameVariant struct {
+	URI                         string
+	Bandwidth, AverageBandwidth int64 // as in Variant, of the pictures
+	Codecs                      string
+	Width, Height               int
+	VideoRange                  string
 }
 
 // Rendition is EXT-X-MEDIA (HLSbis 4.4.6.1).

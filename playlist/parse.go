@@ -16,8 +16,7 @@ import (
 // ParseMedia parses a media playlist of at most MaxBytes. Errors name the line; ErrTooLarge
 // and ErrDelta can be told by errors.Is.
 //
-// Not kept, since the model has no place for them: EXT-X-START, EXT-X-DATERANGE, and the
-// low-latency tags. Unknown tags and comments are ignored (HLSbis 6.3.1). URIs that are
+// Not kept, since the model has no place for them: EXT-X-START and the low-latency tags. Unknown tags and comments are ignored (HLSbis 6.3.1). URIs that are
 // none (spaces, quotes) are percent-escaped; dates are cut to milliseconds, durations
 // rounded to microseconds; a second EXT-X-DISCONTINUITY for one segment says nothing new.
 func ParseMedia(p []byte) (*Media, error) {
@@ -56,10 +55,11 @@ func ParseMedia(p []byte) (*Media, error) {
 }
 
 // ParseMultivariant parses a multivariant playlist of at most MaxBytes, with at least one
-// variant and at most 128 of them and 256 renditions. Errors name the line.
+// variant and at most 128 of them, as many I-frame variants and 256 renditions. Errors name
+// the line.
 //
-// Not kept: I-frame variants, session data and keys, content steering, and attributes that
-// Variant and Rendition have no field for.
+// Not kept: session data and keys, content steering, and attributes that
+// Variant, IFrameVariant and Rendition have no field for.
 func ParseMultivariant(p []byte) (*Multivariant, error) {
 	s, err := scanMultivariant(p)
 	if err != nil {

@@ -281,6 +281,9 @@ func sampleMultivariant() *Multivariant {
 			{URI: "hi/index.m3u8", Bandwidth: 2500000, AverageBandwidth: 2200000, Codecs: "avc1.64001f,mp4a.40.2", Width: 1280, Height: 720, FrameRate: 29.97, Audio: "a"},
 			{URI: "lo/index.m3u8", Bandwidth: 600000, AverageBandwidth: 500000, Codecs: "avc1.42c01e,mp4a.40.2", Width: 640, Height: 360, FrameRate: 30000.0 / 1001, Audio: "a"},
 		},
+		IFrames: []IFrameVariant{
+			{URI: "hi/iframes.m3u8", Bandwidth: 180000, AverageBandwidth: 150000, Codecs: "avc1.64001f", Width: 1280, Height: 720, VideoRange: "SDR"},
+		},
 	}
 }
 

@@ -29,6 +29,11 @@ func (m *Media) Append(dst []byte) []byte {
 	if m.IFramesOnly {
 		dst = append(dst, "#EXT-X-I-FRAMES-ONLY\n"...)
 	}
+	for i := range m.DateRanges {
+		if d := &m.DateRanges[i]; d.Check() == nil {
+			dst = d.append(dst)
+		}
+	}
 	var now inForce
 	for i := range m.Segments {
 		dst = now.appendSegment(dst, &m.Segments[i])

@@ -3,7 +3,7 @@ package playlist
 import "strconv"
 
 // Append appends the playlist's text to dst and returns it. It allocates nothing but what
-// dst lacks. A variant without a URI and a rendition without a group or with a type that
+// dst lacks. A variant of either kind without a URI and a rendition without a group or with a type that
 // there is not are left out: they cannot be written.
 func (m *Multivariant) Append(dst []byte) []byte {
 	dst = append(dst, "#EXTM3U\n"...)
@@ -18,6 +18,9 @@ func (m *Multivariant) Append(dst []byte) []byte {
 	}
 	for i := range m.Variants {
 		dst = m.Variants[i].append(dst)
+	}
+	for i := range m.IFrames {
+		dst = m.IFrames[i].append(dst)
 	}
 	return dst
 }
@@ -57,26 +60,13 @@ func (v *Variant) append(dst []byte) []byte {
 	if v.URI == "" {
 		return dst
 	}
-	dst = append(dst, "#EXT-X-STREAM-INF:BANDWIDTH="...)
-	dst = strconv.AppendInt(dst, max(1, v.Bandwidth), 10)
-	if v.AverageBandwidth > 0 {
-		dst = append(dst, ",AVERAGE-BANDWIDTH="...)
-		dst = strconv.AppendInt(dst, v.AverageBandwidth, 10)
-	}
-	dst = appendQuoted(dst, "CODECS", v.Codecs)
-	if v.Width > 0 && v.Height > 0 {
-		dst = append(dst, ",RESOLUTION="...)
-		dst = strconv.AppendInt(dst, int64(v.Width), 10)
-		dst = append(dst, 'x')
-		dst = strconv.AppendInt(dst, int64(v.Height), 10)
-	}
+	dst = append(dst, "#EXT-X-STREAM-INF:"...)
+	dst = appendStream(dst, v.Bandwidth, v.AverageBandwidth, v.Codecs, v.Width, v.Height)
 	if f := roundFrameRate(v.FrameRate); f > 0 {
 		dst = append(dst, ",FRAME-RATE="...)
 		dst = strconv.AppendFloat(dst, f, 'f', 3, 64)
 	}
-	if isEnumerated(v.VideoRange) {
-		dst = append(append(dst, ",VIDEO-RANGE="...), v.VideoRange...)
-	}
+	dst = appendVideoRange(dst, v.VideoRange)
 	dst = appendQuoted(dst, "AUDIO", v.Audio)
 	dst = appendQuoted(dst, "SUBTITLES", v.Subtitles)
 	if v.ClosedCaptions == "NONE" {
@@ -87,6 +77,42 @@ func (v *Variant) append(dst []byte) []byte {
 	dst = appendQuoted(dst, "NAME", v.Name)
 	dst = append(dst, '\n')
 	return append(appendURI(dst, v.URI), '\n')
+}
+
+func (v *IFrameVariant) append(dst []byte) []byte {
+	if v.URI == "" {
+		return dst
+	}
+	dst = append(dst, "#EXT-X-I-FRAME-STREAM-INF:"...)
+	dst = appendStream(dst, v.Bandwidth, v.AverageBandwidth, v.Codecs, v.Width, v.Height)
+	dst = appendVideoRange(dst, v.VideoRange)
+	dst = append(dst, `,URI="`...)
+	return append(appendURI(dst, v.URI), "\"\n"...)
+}
+
+// appendStream appends what both kinds of variant begin with.
+func appendStream(dst []byte, peak, average int64, codecs string, w, h int) []byte {
+	dst = append(dst, "BANDWIDTH="...)
+	dst = strconv.AppendInt(dst, max(1, peak), 10)
+	if average > 0 {
+		dst = append(dst, ",AVERAGE-BANDWIDTH="...)
+		dst = strconv.AppendInt(dst, average, 10)
+	}
+	dst = appendQuoted(dst, "CODECS", codecs)
+	if w > 0 && h > 0 {
+		dst = append(dst, ",RESOLUTION="...)
+		dst = strconv.AppendInt(dst, int64(w), 10)
+		dst = append(dst, 'x')
+		dst = strconv.AppendInt(dst, int64(h), 10)
+	}
+	return dst
+}
+
+func appendVideoRange(dst []byte, s string) []byte {
+	if isEnumerated(s) {
+		dst = append(append(dst, ",VIDEO-RANGE="...), s...)
+	}
+	return dst
 }
 
 func isRenditionType(s string) bool {

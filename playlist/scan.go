@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // mediaScan is the walk over a media playlist that comes before grafov's. It holds the text
@@ -13,10 +12,11 @@ import (
 // was written) and leaves in feed what is safe for it to read.
 type mediaScan struct {
 	*lines
-	media *Media
-	feed  bytes.Buffer
-	seen  map[string]bool // tags that may stand once
-	at    []int           // the line of each segment
+	media  *Media
+	feed   bytes.Buffer
+	seen   map[string]bool // tags that may stand once
+	at     []int           // the line of each segment
+	ranges map[string]int  // where the date range of an ID is
 
 	next    Segment // what applies to the segment whose URI has not come yet
 	extinf  bool
@@ -127,6 +127,8 @@ func (s *mediaScan) tag(name, value string) error {
 		}
 	case "EXT-X-PROGRAM-DATE-TIME":
 		return s.date(value)
+	case "EXT-X-DATERANGE":
+		s.dateRange(value)
 	case "EXT-X-MAP":
 		return s.mapTag(value)
 	case "EXT-X-KEY":
@@ -214,27 +216,17 @@ func (s *mediaScan) duration(value string) error {
 	return nil
 }
 
-// date takes what ISO 8601 the packagers write: FFmpeg's "+0000" has no colon, and "if no
-// time zone is given, UTC" is how the rest is read.
 func (s *mediaScan) date(value string) error {
 	if s.dated {
 		return s.errorf("has a second EXT-X-PROGRAM-DATE-TIME for one segment")
 	}
-	for _, layout := range []string{
-		"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04:05",
-	} {
-		t, err := time.Parse(layout, value)
-		if err != nil {
-			continue
-		}
-		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
-			break
-		}
-		s.dated = true
-		s.feed.WriteString("#EXT-X-PROGRAM-DATE-TIME:")
-		s.feed.Write(t.AppendFormat(s.feed.AvailableBuffer(), dateLayout))
-		s.feed.WriteByte('\n')
-		return nil
+	t, ok := parseDate(value)
+	if !ok {
+		return s.errorf("has EXT-X-PROGRAM-DATE-TIME:%.40q, which is not a date", value)
 	}
-	return s.errorf("has EXT-X-PROGRAM-DATE-TIME:%.40q, which is not a date", value)
+	s.dated = true
+	s.feed.WriteString("#EXT-X-PROGRAM-DATE-TIME:")
+	s.feed.Write(t.AppendFormat(s.feed.AvailableBuffer(), dateLayout))
+	s.feed.WriteByte('\n')
+	return nil
 }

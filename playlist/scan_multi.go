@@ -82,12 +82,17 @@ func (s *multiScan) tag(name, value string) error {
 			return s.errorf("has %s again", name)
 		}
 		s.multi.Version, s.seen = int(n), true
-	case "EXT-X-STREAM-INF", "EXT-X-MEDIA":
+	case "EXT-X-STREAM-INF", "EXT-X-MEDIA", "EXT-X-I-FRAME-STREAM-INF":
 		list, err := parseAttributes(value)
-		if err == nil && name == "EXT-X-MEDIA" {
-			err = s.rendition(list)
-		} else if err == nil {
-			err = s.variant(list)
+		if err == nil {
+			switch name {
+			case "EXT-X-MEDIA":
+				err = s.rendition(list)
+			case "EXT-X-STREAM-INF":
+				err = s.variant(list)
+			default:
+				err = s.iframes(list)
+			}
 		}
 		if err != nil {
 			return s.errorf("%w", err)
@@ -100,30 +105,13 @@ func (s *multiScan) variant(list attributes) (err error) {
 	if len(s.multi.Variants) == maxVariants {
 		return errTooMany("variants", maxVariants)
 	}
+	x, err := list.stream()
+	if err != nil {
+		return err
+	}
 	v := Variant{
-		Codecs: list.text("CODECS"), Audio: list.text("AUDIO"), Subtitles: list.text("SUBTITLES"),
-		ClosedCaptions: list.text("CLOSED-CAPTIONS"),
-	}
-	// grafov keeps 32 bits of a bandwidth.
-	if v.Bandwidth, err = list.number("BANDWIDTH"); err != nil {
-		return err
-	}
-	if v.Bandwidth == 0 {
-		return errValue("BANDWIDTH", list.text("BANDWIDTH"))
-	}
-	if v.AverageBandwidth, err = list.number("AVERAGE-BANDWIDTH"); err != nil {
-		return err
-	}
-	if r := list.text("RESOLUTION"); r != "" {
-		w, h, _ := strings.Cut(r, "x")
-		width, err1 := parseInteger(w)
-		height, err2 := parseInteger(h)
-		if err1 != nil || err2 != nil || width > 1<<20 || height > 1<<20 {
-			return errValue("RESOLUTION", r)
-		}
-		if width > 0 && height > 0 {
-			v.Width, v.Height = int(width), int(height)
-		}
+		Bandwidth: x.Bandwidth, AverageBandwidth: x.AverageBandwidth, Codecs: x.Codecs, Width: x.Width, Height: x.Height,
+		VideoRange: x.VideoRange, Audio: list.text("AUDIO"), Subtitles: list.text("SUBTITLES"), ClosedCaptions: list.text("CLOSED-CAPTIONS"),
 	}
 	if f := list.text("FRAME-RATE"); f != "" {
 		v.FrameRate, err = strconv.ParseFloat(f, 64)
@@ -132,9 +120,6 @@ func (s *multiScan) variant(list attributes) (err error) {
 		}
 		v.FrameRate = roundFrameRate(v.FrameRate)
 	}
-	if v.VideoRange = list.text("VIDEO-RANGE"); v.VideoRange != "" && !isEnumerated(v.VideoRange) {
-		return errValue("VIDEO-RANGE", v.VideoRange)
-	}
 	s.multi.Variants = append(s.multi.Variants, v)
 	s.open = true
 	s.feed.WriteString("#EXT-X-STREAM-INF:")
@@ -142,6 +127,52 @@ func (s *multiScan) variant(list attributes) (err error) {
 		s.feed.WriteString(`NAME="` + name + `"`)
 	}
 	s.feed.WriteByte('\n')
+	return nil
+}
+
+// stream reads what both kinds of variant have. grafov keeps 32 bits of a bandwidth.
+func (l attributes) stream() (v IFrameVariant, err error) {
+	v.Codecs = l.text("CODECS")
+	if v.Bandwidth, err = l.number("BANDWIDTH"); err != nil {
+		return v, err
+	}
+	if v.Bandwidth == 0 {
+		return v, errValue("BANDWIDTH", l.text("BANDWIDTH"))
+	}
+	if v.AverageBandwidth, err = l.number("AVERAGE-BANDWIDTH"); err != nil {
+		return v, err
+	}
+	if r := l.text("RESOLUTION"); r != "" {
+		w, h, _ := strings.Cut(r, "x")
+		width, err1 := parseInteger(w)
+		height, err2 := parseInteger(h)
+		if err1 != nil || err2 != nil || width > 1<<20 || height > 1<<20 {
+			return v, errValue("RESOLUTION", r)
+		}
+		if width > 0 && height > 0 {
+			v.Width, v.Height = int(width), int(height)
+		}
+	}
+	if v.VideoRange = l.text("VIDEO-RANGE"); v.VideoRange != "" && !isEnumerated(v.VideoRange) {
+		return v, errValue("VIDEO-RANGE", v.VideoRange)
+	}
+	return v, nil
+}
+
+func (s *multiScan) iframes(list attributes) error {
+	if len(s.multi.IFrames) == maxVariants {
+		return errTooMany("I-frame variants", maxVariants)
+	}
+	v, err := list.stream()
+	if err != nil {
+		return err
+	}
+	uri, err := list.required("URI")
+	if err != nil {
+		return err
+	}
+	v.URI = cleanURI(uri)
+	s.multi.IFrames = append(s.multi.IFrames, v)
 	return nil
 }
 

@@ -14,6 +14,7 @@ When something is wrong:
   weir check /etc/weir/edge.yaml                  is the config right, and what does it say?
   curl -s localhost:9190/-/ready                  does the edge serve, and if not, why? (origin: 9180)
   curl -s localhost:9190/debug/cluster            which edges live?
+  weir channel list                               what does the origin publish?
   weir token verify --config edge.yaml TOKEN      why is a viewer refused?`
 
 // commands are all of weir, as kong reads them.
@@ -21,6 +22,8 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Show all of it on this machine: origin, edges, a live channel, a player page."`
 	Origin  originCmd  `cmd:"" help:"Run an origin: takes streams from encoders, serves them to edges."`
 	Edge    edgeCmd    `cmd:"" help:"Run an edge: serves viewers, asks origins and other edges once for each object."`
+	Channel channelCmd `cmd:"" help:"See, end, resume and remove the channels of a running origin, mark ad breaks."`
+	VOD     vodCmd     `cmd:"" name:"vod" help:"Make finished programmes of channels."`
 	Check   checkCmd   `cmd:"" help:"Check config files and print what they mean."`
 	Token   tokenCmd   `cmd:"" help:"Make and check viewers' tokens and the keys for them."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -12,6 +12,7 @@ type originCmd struct {
 	Ingest     string `placeholder:"ADDR" help:"Where encoders push (default :8081; without --publish-key on this machine only)."`
 	PublishKey string `placeholder:"FILE" help:"Publishers, one NAME SECRET CHANNELS a line, as in: studio 4f1c2b9a sport-*,news."`
 	Watch      string `placeholder:"DIR" help:"Take in what FFmpeg writes with -f hls into DIR/CHANNEL/, too."`
+	Data       string `placeholder:"DIR" help:"Keep what is published here, so that a restart goes on where it was, and for DVR (default: memory only)."`
 	PullKey    string `placeholder:"FILE" help:"Answer only edges and CDNs that send a key; one NAME SECRET a line."`
 }
 
@@ -43,6 +44,7 @@ func (c *originCmd) all() flags {
 		add("--watch", "ingest.watch.dir", c.Watch).
 		add("--memory", "store.memory", c.Memory).
 		add("--ingest", "ingest.listen", c.Ingest).
+		add("--data", "store.dir", c.Data).
 		add("--publish-key", "ingest.keys_file", c.PublishKey).
 		add("--pull-key", "access.keys_file", c.PullKey)
 	if c.PullKey != "" {

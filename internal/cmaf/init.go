@@ -6,7 +6,7 @@ import (
 )
 
 // defaults are what a trex box says of samples that say nothing themselves.
-type defaults struct{ trackID, duration, flags uint32 }
+type defaults struct{ trackID, duration, size, flags uint32 }
 
 // ParseInit reads an init segment: ftyp, moov and what else stands before the first
 // fragment. A moov of more than 1 MiB or with more than 64 tracks is refused.
@@ -77,7 +77,7 @@ func (i *Init) parseTrex(b box) error {
 	d := defaults{trackID: f.u32()}
 	f.skip(4) // default_sample_description_index
 	d.duration = f.u32()
-	f.skip(4) // default_sample_size
+	d.size = f.u32()
 	d.flags = f.u32()
 	i.defaults = append(i.defaults, d)
 	return f.err()

@@ -28,8 +28,11 @@ type Scanner struct {
 	pos   int64 // of the next byte in the stream
 	start int64 // of the next chunk
 	open  bool  // a moof waits for its mdat
-	now   []Timing
+	moof  int64 // where the moof of the present chunk is
+	now   []share
 	err   error
+
+	outline *Outline // takes the chunks, where there is one
 }
 
 // NewScanner starts at a box boundary. init is that of the tracks; a moov in the stream
@@ -47,6 +50,9 @@ func (s *Scanner) Boundary() bool { return s.err == nil && len(s.buf) == 0 && s.
 // what follows cannot be told apart any more.
 func (s *Scanner) Write(p []byte) (chunks []Chunk, err error) {
 	for len(p) > 0 && s.err == nil {
+		if s.outline != nil && s.outline.full {
+			return nil, nil
+		}
 		if s.skip > 0 {
 			n := min(s.skip, int64(len(p)))
 			p = p[n:]
@@ -86,6 +92,9 @@ func (s *Scanner) begin(chunks []Chunk) ([]Chunk, error) {
 	if size == 0 {
 		return chunks, fmt.Errorf("byte %d: %s runs to the end of a stream that has none", at, name)
 	}
+	if s.outline != nil {
+		s.outline.box()
+	}
 	s.name, s.head = name, head
 	switch name {
 	case "moov", "moof":
@@ -122,8 +131,8 @@ func (s *Scanner) read() error {
 			s.init, s.start = init, s.pos
 		}
 	} else {
-		s.now, err = parseMoof(body, s.init)
-		s.open = true
+		s.now, err = parseMoof(body, at)
+		s.open, s.moof = true, at
 	}
 	s.buf, s.need = s.buf[:0], 0
 	if err != nil {
@@ -137,13 +146,31 @@ func (s *Scanner) end(chunks []Chunk) []Chunk {
 	if s.name != "mdat" {
 		return chunks
 	}
-	c := Chunk{Offset: s.start, Size: s.pos - s.start, Tracks: s.now, Independent: s.init.independent(s.now)}
+	if s.outline != nil {
+		s.outline.add(outlined{s.start, s.moof, s.pos, s.now})
+	} else {
+		c := Chunk{Offset: s.start, Size: s.pos - s.start}
+		for i := range s.now {
+			c.Tracks = append(c.Tracks, s.now[i].timing(s.init))
+		}
+		c.Independent = s.init.independent(c.Tracks)
+		chunks = append(chunks, c)
+	}
 	s.open, s.now, s.start = false, nil, s.pos
-	return append(chunks, c)
+	return chunks
 }
 
 // independent says whether the first video samples are sync samples; without an init, that
 // all first samples are.
+func (i *Init) startsIndependent(shares []share) bool {
+	for j := range shares {
+		if !i.independent([]Timing{shares[j].timing(i)}) {
+			return false
+		}
+	}
+	return true
+}
+
 func (i *Init) independent(tracks []Timing) bool {
 	for _, t := range tracks {
 		if known := i.Track(t.TrackID); !t.Independent && (known == nil || known.Kind == Video) {

@@ -16,11 +16,14 @@ var mayImport = map[string][]string{
 	"internal/mpegts":        {"internal/cmaf"},
 	"internal/wire":          {"internal/web", "internal/spool"},
 	"internal/wire/wiretest": {"internal/web", "internal/spool"},
+	"internal/disk":          {},
+	"internal/disk/disktest": {"internal/disk"},
+	"internal/seglog":        {"internal/disk"},
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
 	"cache":                  {"internal/web", "internal/spool"},
-	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "playlist", "token"},
+	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"origin/folder":          {"internal/web", "playlist"},
 	"edge":                   {"internal/web", "cache", "playlist", "token"},
 	"edge/cluster":           {"internal/web"},
@@ -30,6 +33,7 @@ var mayImport = map[string][]string{
 var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
+		"internal/disk", "internal/disk/disktest", "internal/seglog",
 		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)

@@ -31,21 +31,29 @@ func (c *clock) scan(p []byte) {
 		if !timed {
 			return true
 		}
-		if !c.known {
-			c.known, c.first = true, pts
-		}
-		// The nearest way round: a difference of more than half the clock is a wrap.
-		d := int64((pts - c.first) % wrap)
-		if d >= wrap/2 {
-			d -= wrap
-		}
-		c.lowest, c.highest = min(c.lowest, d), max(c.highest, d)
-		if !c.headScanned {
-			c.times = append(c.times, d)
-		}
+		c.take(pts, true)
 		return true
 	})
 	c.headScanned = true
+}
+
+// take adds a time.
+func (c *clock) take(pts uint64, timed bool) {
+	if !timed {
+		return
+	}
+	if !c.known {
+		c.known, c.first = true, pts
+	}
+	// The nearest way round: a difference of more than half the clock is a wrap.
+	d := int64((pts - c.first) % wrap)
+	if d >= wrap/2 {
+		d -= wrap
+	}
+	c.lowest, c.highest = min(c.lowest, d), max(c.highest, d)
+	if !c.headScanned {
+		c.times = append(c.times, d)
+	}
 }
 
 // span is the lowest and the highest time.

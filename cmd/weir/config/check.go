@@ -49,13 +49,19 @@ func (c *Origin) check(s *source) {
 		}
 		c.Ingest.MaxUpload = c.Store.Memory // a default that yields to what was said
 	}
-	s.channel("channels.defaults", c.Channels.Defaults)
+	if m := c.Store.Max; m > 0 && m < 64*MiB {
+		s.badf("store.max", "%s: allowed are 0B (all that the disk has) and 64MiB and more", m)
+	}
+	if c.Store.Max > 0 && c.Store.Dir == "" {
+		s.badf("store.max", "%s needs a disk: name a directory in store.dir (--data DIR), or delete this key", c.Store.Max)
+	}
+	s.channel("channels.defaults", c.Store.Dir, c.Channels.Defaults)
 	s.budget("channels.defaults", c.Channels.Defaults, c.Store.Memory)
 	for _, name := range slices.Sorted(maps.Keys(c.Channels.Named)) {
 		if !channelName.MatchString(name) {
 			s.badf("channels", "%q is no channel name", name)
 		}
-		s.channel("channels."+name, c.Channels.Named[name])
+		s.channel("channels."+name, c.Store.Dir, c.Channels.Named[name])
 		s.budget("channels."+name, c.Channels.Named[name], c.Store.Memory)
 	}
 	if !c.Ingest.Create && len(c.Channels.Named) == 0 {
@@ -69,7 +75,7 @@ func (c *Origin) check(s *source) {
 	s.apart(listener{"listen", c.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
 }
 
-func (s *source) channel(key string, ch Channel) {
+func (s *source) channel(key, dir string, ch Channel) {
 	// A channel is told of what it says itself, not of what it inherited.
 	own := func(names ...string) bool {
 		return s.file == "" || key == "channels.defaults" ||
@@ -83,8 +89,28 @@ func (s *source) channel(key string, ch Channel) {
 	if ch.Window < 3*ch.TargetDuration && own("target_duration", "window") {
 		s.badf(key+".window", "%s is less than three times target_duration %s: allowed is %s and more", short(ch.Window), short(ch.TargetDuration), short(3*ch.TargetDuration))
 	}
+	if ch.DVR > 0 && dir == "" && own("dvr") {
+		s.badf(key+".dvr", "%s needs a disk: name a directory in store.dir (--data DIR), or set 0s", short(ch.DVR))
+	}
+	if ch.DVRMax > 0 && ch.DVRMax < 16*MiB && own("dvr_max") {
+		s.badf(key+".dvr_max", "%s: allowed are 0B (no bound of its own) and 16MiB and more", ch.DVRMax)
+	}
+	if ch.DVR > 0 && ch.DVR < ch.Window && own("dvr", "window") {
+		s.badf(key+".dvr", "%s contradicts window %s, which is listed anyway: allowed are 0s and that and more", short(ch.DVR), short(ch.Window))
+	}
 	if ch.Retention < ch.Window && own("retention", "window") {
 		s.badf(key+".retention", "%s contradicts window %s: what is listed must be kept, so allowed is that and more", short(ch.Retention), short(ch.Window))
+	}
+	if own("renditions") {
+		s.renditions(key+".renditions", ch.Renditions)
+	}
+}
+
+func (s *source) renditions(key string, names []string) {
+	for i, name := range names {
+		if j := slices.Index(names, name); j < i {
+			s.badf(item(key, i), "%s is given twice, first as %s", name, item(key, j))
+		}
 	}
 }
 

@@ -80,7 +80,10 @@ type Watch struct {
 
 // Store is where the origin keeps what it publishes.
 type Store struct {
-	Memory Size `yaml:"memory" min:"16MiB" max:"16TiB"`
+	Dir      string `yaml:"dir" kind:"file"`
+	Max      Size   `yaml:"max" min:"0B" max:"1024TiB"`
+	KeepFree Size   `yaml:"keep_free" min:"16MiB" max:"16TiB"`
+	Memory   Size   `yaml:"memory" min:"16MiB" max:"16TiB"`
 }
 
 // Channels is how streams are published: a rule for all, and channels that
@@ -95,9 +98,12 @@ type Channel struct {
 	TargetDuration time.Duration `yaml:"target_duration" min:"0s" max:"60s"`
 	Window         time.Duration `yaml:"window" min:"3s" max:"24h"`
 	Retention      time.Duration `yaml:"retention" min:"3s" max:"48h"`
+	DVR            time.Duration `yaml:"dvr" min:"0s" max:"1000h"`
+	DVRMax         Size          `yaml:"dvr_max" min:"0B" max:"1024TiB"`
 	Hold           time.Duration `yaml:"hold" min:"0s" max:"5m"`
 	EndWithEncoder bool          `yaml:"end_with_encoder"`
 	Memory         Size          `yaml:"memory" min:"0B" max:"16TiB"`
+	Renditions     []string      `yaml:"renditions" kind:"rendition"`
 }
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.

@@ -133,6 +133,7 @@ func (s *source) mapping(n *yaml.Node, v reflect.Value, key string) {
 }
 
 var channelName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var renditionName = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$`)
 
 // named decodes an entry of an inline map: it starts as a copy of the
 // defaults beside it and changes what it says.

@@ -9,7 +9,7 @@ func DefaultOrigin() *Origin {
 		Access: Access{Mode: AccessOpen},
 		Ingest: Ingest{Listen: ":8081", MaxUpload: 64 * MiB, MaxChannels: 1000, Create: true, Connections: 10_000,
 			StallTimeout: 30 * time.Second, Watch: Watch{Poll: time.Second}},
-		Store: Store{Memory: 1 * GiB},
+		Store: Store{Memory: 1 * GiB, KeepFree: 1 * GiB},
 		Channels: Channels{Defaults: Channel{
 			Window:    30 * time.Second,
 			Retention: 60 * time.Second,

@@ -33,6 +33,7 @@ var kinds = map[string]kind{
 	"weborigin": {"the origin of a page, as in https://player.example", checkWebOrigin},
 	"host":      {"a host name without a port, as in weir.example", checkHost},
 	"name":      {"a name of 1 to 64 letters, digits, dots, _ and -", checkName},
+	"rendition": {"the name of a rendition, as in 720p", checkRendition},
 	"file":      {"the name of a file", checkFile},
 	"dir":       {"the name of a directory", checkFile},
 	"text":      {textExample, checkText},
@@ -113,6 +114,14 @@ func checkListen(s string) error {
 	}
 	if err != nil {
 		return errorf("%q is no address to listen on: allowed are :8080 (all addresses), 127.0.0.1:8080 or [::1]:8080; port 0 takes any free one", s)
+	}
+	return nil
+}
+
+// checkRendition holds to the names under which the origin shows renditions.
+func checkRendition(s string) error {
+	if !renditionName.MatchString(s) {
+		return errorf("%q is no name of a rendition: allowed are 1 to 64 of A-Z, a-z, 0-9, . _ - and ~, as viewers see it between /live/CHANNEL/ and /index.m3u8", s)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type adminPages struct {
 	config   func() []byte
 	status   func() status
 	debug    map[string]func() any // shown as JSON at /debug/{name}
+	api      []apiRoute            // the operator's API, below /api/; nil: none
 }
 
 // status is what /-/ready says beside its yes or no.
@@ -36,6 +37,18 @@ type status struct {
 	Origins  *originsStatus `json:"origins,omitempty"`
 	Members  int            `json:"members,omitempty"` // of the cluster, alive
 	Streams  int            `json:"streams,omitempty"`
+	Store    *storeStatus   `json:"store,omitempty"`
+}
+
+// storeStatus is how an origin's disk does. None of its states makes the origin unready: the
+// live edge does not need the disk.
+type storeStatus struct {
+	State  string    `json:"state"` // ok, slow, full, failing
+	Since  time.Time `json:"since,omitzero"`
+	Behind string    `json:"behind"` // how long the oldest segment has waited to be durable
+	Queue  int64     `json:"queue_bytes"`
+	Bytes  int64     `json:"bytes"`
+	Free   int64     `json:"free_bytes"`
 }
 
 type originsStatus struct {
@@ -88,15 +101,23 @@ func (n *Node) adminHandler(cfg func() config.Admin, pages adminPages) http.Hand
 	mux.Handle("GET /debug/pprof/profile", g.look(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /debug/pprof/symbol", g.look(http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("GET /debug/pprof/trace", g.look(http.HandlerFunc(pprof.Trace)))
-	mux.HandleFunc("GET /{$}", serveIndex(pages.debug))
-	mux.HandleFunc("GET /debug/{$}", serveIndex(pages.debug))
+	if pages.api != nil {
+		mux.Handle("/api/", apiHandler(pages.api, g, n.log))
+	}
+	mux.HandleFunc("GET /{$}", serveIndex(pages))
+	mux.HandleFunc("GET /debug/{$}", serveIndex(pages))
 	return g.host(mux)
 }
 
-func serveIndex(debug map[string]func() any) http.HandlerFunc {
+func serveIndex(pages adminPages) http.HandlerFunc {
 	lines := []string{"/metrics", "/-/healthy", "/-/ready", "/-/reload (POST, admin token)", "/debug/config", "/debug/pprof/"}
-	for name := range debug {
+	for name := range pages.debug {
 		lines = append(lines, "/debug/"+name)
+	}
+	for _, route := range pages.api {
+		if route.calls[http.MethodGet] != nil && !strings.Contains(route.path, "{") {
+			lines = append(lines, route.path)
+		}
 	}
 	slices.Sort(lines)
 	text := strings.Join(lines, "\n") + "\n"

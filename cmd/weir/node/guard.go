@@ -46,36 +46,52 @@ func (g *adminGuard) knows(hostport string) bool {
 	return slices.ContainsFunc(g.cfg().Hosts, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
-// look lets those see who are on this machine, or show the token.
-func (g *adminGuard) look(h http.Handler) http.Handler {
+// challenge is what a 401 asks for.
+const challenge = `Bearer realm="weir admin"`
+
+// A denial is why somebody may not do what he asks for.
+type denial struct {
+	status int
+	why    string
+}
+
+// mayLook lets those see who are on this machine, or show the token.
+func (g *adminGuard) mayLook(r *http.Request) *denial {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if local := err == nil && from.Addr().Unmap().IsLoopback(); !local && !g.token(r) {
+		return &denial{http.StatusUnauthorized, "from other machines this needs the token of admin.token_file, as Authorization: Bearer TOKEN"}
+	}
+	return nil
+}
+
+// mayChange lets nobody change anything without the token.
+func (g *adminGuard) mayChange(r *http.Request) *denial {
+	switch {
+	case g.cfg().Token == "":
+		return &denial{http.StatusForbidden, "what changes something needs a token, and none is configured: set admin.token_file (to reload, SIGHUP does without)"}
+	case !g.token(r):
+		return &denial{http.StatusUnauthorized, "this needs the token of admin.token_file, as Authorization: Bearer TOKEN"}
+	}
+	return nil
+}
+
+// look guards what shows something.
+func (g *adminGuard) look(h http.Handler) http.Handler { return guarded(g.mayLook, h) }
+
+// change guards what changes something.
+func (g *adminGuard) change(h http.Handler) http.Handler { return guarded(g.mayChange, h) }
+
+func guarded(may func(*http.Request) *denial, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if local := err == nil && from.Addr().Unmap().IsLoopback(); !local && !g.token(r) {
-			refuse(w, "from other machines this needs the token of admin.token_file")
+		if d := may(r); d != nil {
+			if d.status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", challenge)
+			}
+			http.Error(w, d.why, d.status)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// change lets nobody change anything without the token.
-func (g *adminGuard) change(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.cfg().Token == "" {
-			http.Error(w, "what changes something needs a token, and none is configured: set admin.token_file, or send SIGHUP to reload", http.StatusForbidden)
-			return
-		}
-		if !g.token(r) {
-			refuse(w, "this needs the token of admin.token_file")
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func refuse(w http.ResponseWriter, why string) {
-	w.Header().Set("WWW-Authenticate", `Bearer realm="weir admin"`)
-	http.Error(w, why+", as Authorization: Bearer TOKEN", http.StatusUnauthorized)
 }
 
 // token compares in a time that says nothing about where two tokens differ.

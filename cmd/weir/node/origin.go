@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"weir/cmd/weir/config"
 	"weir/internal/spool"
@@ -60,6 +62,8 @@ func (b *originNode) build() error {
 		config:   func() []byte { return b.live.get().Effective() },
 		status:   b.status,
 		debug:    map[string]func() any{"streams": func() any { return b.origin.Streams() }},
+		api: append(channelAPI{func() *origin.Origin { return b.origin }}.routes(),
+			assetAPI{func() assets { return b.origin }}.routes()...),
 	})
 	if err != nil {
 		return err
@@ -74,6 +78,7 @@ func (b *originNode) build() error {
 		NamedOnly:   !cfg.Ingest.Create,
 		MaxChannels: cfg.Ingest.MaxChannels,
 		MaxUpload:   int64(cfg.Ingest.MaxUpload),
+		Store:       store(cfg.Store),
 		Memory:      int64(cfg.Store.Memory),
 		Slab:        spool.NewSlab(spool.SlabOptions{}),
 		Log:         b.log,
@@ -186,7 +191,24 @@ func (b *originNode) publishers() func() []origin.Publisher {
 }
 
 func (b *originNode) status() status {
-	return status{Streams: len(b.origin.Streams())}
+	s := status{Streams: len(b.origin.Streams())}
+	disk := b.origin.StoreStatus()
+	if disk.State == origin.StoreOff {
+		return s
+	}
+	s.Store = &storeStatus{
+		State: disk.State.String(), Behind: disk.Behind.Round(time.Millisecond).String(), Queue: disk.Queue, Bytes: disk.Bytes, Free: disk.Free,
+	}
+	if disk.State == origin.StoreOK {
+		return s
+	}
+	s.Store.Since = disk.Since
+	what := fmt.Sprintf("the disk (store.dir) is %s, channel %s: live goes on, DVR and restarts lose what is published now", disk.State, disk.Worst)
+	if disk.Err != nil {
+		what += ": " + disk.Err.Error()
+	}
+	s.Warnings = append(s.Warnings, what)
+	return s
 }
 
 func access(a config.Access, log *slog.Logger) origin.Access {
@@ -206,7 +228,14 @@ func access(a config.Access, log *slog.Logger) origin.Access {
 
 func channel(c config.Channel) origin.Channel {
 	return origin.Channel{TargetDuration: c.TargetDuration, Window: c.Window, Retention: c.Retention,
-		HoldFor: c.Hold, EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory)}
+		HoldFor: c.Hold, DVR: c.DVR, DVRMax: int64(c.DVRMax), EndWithEncoder: c.EndWithEncoder, Memory: int64(c.Memory), Renditions: c.Renditions}
+}
+
+func store(c config.Store) *origin.Store {
+	if c.Dir == "" {
+		return nil
+	}
+	return &origin.Store{Dir: c.Dir, Max: int64(c.Max), KeepFree: int64(c.KeepFree)}
 }
 
 func channels(named map[string]config.Channel) map[string]origin.Channel {

@@ -1,0 +1,141 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"weir/internal/seglog"
+	"weir/internal/spool"
+)
+
+// bodies are segments that were read back from disk: each is read once for all who ask at the
+// same time, and kept for a while after, as far as there is room.
+type bodies struct {
+	slab  *spool.Slab
+	m     *metrics
+	limit int64         // bytes kept
+	slots chan struct{} // reads at once
+
+	mu     sync.Mutex // guards what follows
+	all    map[bodyKey]*bodyRead
+	used   []bodyKey // those that are kept, least recently asked for first
+	size   int64
+	closed bool
+}
+
+type bodyKey struct {
+	log bodyReader
+	ref seglog.Ref
+}
+
+// A bodyRead is one body: on its way, or there.
+type bodyRead struct {
+	done chan struct{} // closed when buf or err is set
+	buf  *spool.Buffer // with a reference of its own
+	err  error
+}
+
+const readsAtOnce = 16
+
+func newBodies(slab *spool.Slab, limit int64, m *metrics) *bodies {
+	return &bodies{slab: slab, m: m, limit: limit, slots: make(chan struct{}, readsAtOnce), all: map[bodyKey]*bodyRead{}}
+}
+
+// get returns a body with a reference for the caller. It waits for the disk.
+func (b *bodies) get(ctx context.Context, l bodyReader, ref seglog.Ref) (*spool.Buffer, error) {
+	key := bodyKey{l, ref}
+	for {
+		b.mu.Lock()
+		r := b.all[key]
+		if r == nil {
+			r = &bodyRead{done: make(chan struct{})}
+			b.all[key] = r
+			go b.read(key, r) // detached: who asked first may leave
+		}
+		b.mu.Unlock()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+		b.touch(key)
+		if r.buf.TryRef() {
+			return r.buf, nil
+		}
+		// It was let go of in between: once more.
+	}
+}
+
+func (b *bodies) read(key bodyKey, r *bodyRead) {
+	b.slots <- struct{}{}
+	r.buf, r.err = loadBody(b.slab, key.log, key.ref)
+	<-b.slots
+	b.m.storeReads.WithLabelValues(readResult(r.err)).Inc()
+	b.mu.Lock()
+	var gone []*spool.Buffer
+	switch {
+	case r.err != nil:
+		delete(b.all, key)
+	case b.closed:
+		delete(b.all, key)
+		gone = append(gone, r.buf)
+	default:
+		b.used = append(b.used, key)
+		b.size += r.buf.Cost()
+	}
+	close(r.done)
+	gone = append(gone, b.shrink(b.limit)...)
+	b.mu.Unlock()
+	for _, buf := range gone {
+		buf.Close()
+	}
+}
+
+func readResult(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, seglog.ErrDamaged):
+		return "damaged"
+	case errors.Is(err, seglog.ErrGone):
+		return "gone"
+	}
+	return "error"
+}
+
+// touch notes that a body was asked for.
+func (b *bodies) touch(key bodyKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.used, key); i >= 0 && i < len(b.used)-1 {
+		b.used = append(slices.Delete(b.used, i, i+1), key)
+	}
+}
+
+// shrink lets go of what was asked for longest ago until the rest fits; the newest stays.
+func (b *bodies) shrink(limit int64) (gone []*spool.Buffer) {
+	for len(b.used) > 0 && b.size > limit && (limit == 0 || len(b.used) > 1) {
+		r := b.all[b.used[0]]
+		delete(b.all, b.used[0])
+		b.used = b.used[1:]
+		b.size -= r.buf.Cost()
+		gone = append(gone, r.buf)
+	}
+	return gone
+}
+
+// close lets go of all.
+func (b *bodies) close() {
+	b.mu.Lock()
+	b.closed = true
+	gone := b.shrink(0)
+	b.mu.Unlock()
+	for _, buf := range gone {
+		buf.Close()
+	}
+}

@@ -1,0 +1,150 @@
+package origin
+
+import (
+	"slices"
+	"time"
+
+	"weir/internal/seglog"
+)
+
+// retainEvery is how often retention is looked at.
+const retainEvery = time.Second
+
+// Watermarks: what goes for want of room goes until there is this much again.
+const (
+	lowMax  = 97 // percent of Store.Max
+	moreOut = 10 // percent above Store.KeepFree
+)
+
+// A shelfFile is a file of a channel's log, in the eyes of retention.
+type shelfFile struct {
+	c    *channel
+	info seglog.FileInfo
+}
+
+// retain takes from disk what nobody may ask for any more, and for want of room what is
+// oldest: first in channels that have more than their own bound, then over all.
+func (o *Origin) retain(now time.Time) {
+	var all []shelfFile // that can be removed, oldest first in each channel
+	var total int64
+	for _, c := range *o.channels.Load() {
+		if c.vault == nil {
+			continue
+		}
+		l := c.vault.disk.Load()
+		if l == nil {
+			continue
+		}
+		files := l.Files()
+		need := c.expire(now)
+		var bytes int64
+		for _, f := range files {
+			bytes += f.Bytes
+		}
+		for len(files) > 0 && files[0].Sealed && (need == 0 || files[0].ID < need) {
+			c.removeFile(files[0], "time")
+			bytes -= files[0].Bytes
+			files = files[1:]
+		}
+		for most := c.config.DVRMax; most > 0 && bytes > most && len(files) > 0 && files[0].Sealed; files = files[1:] {
+			c.removeFile(files[0], "channel")
+			bytes -= files[0].Bytes
+		}
+		total += bytes
+		for _, f := range files {
+			if f.Sealed {
+				all = append(all, shelfFile{c, f})
+			}
+		}
+	}
+	total += o.assetBytes()
+	o.depot.look()
+	slices.SortStableFunc(all, func(a, b shelfFile) int { return a.info.Last.Compare(b.info.Last) })
+	all, total = o.makeRoom(all, total)
+	o.depot.bytes.Store(total)
+}
+
+// makeRoom removes the oldest files of all channels while there are more bytes than may be,
+// or less room on the file system.
+func (o *Origin) makeRoom(all []shelfFile, total int64) ([]shelfFile, int64) {
+	out := func(why string) {
+		all[0].c.removeFile(all[0].info, why)
+		total -= all[0].info.Bytes
+		all = all[1:]
+	}
+	if most := o.depot.max; most > 0 && total > most {
+		for len(all) > 0 && total > most/100*lowMax {
+			out("total")
+		}
+	}
+	free := o.depot.free.Load()
+	if least := o.depot.keepFree; free >= 0 && free < least {
+		for len(all) > 0 && free < least/100*(100+moreOut) {
+			free += all[0].info.Bytes
+			out("free")
+		}
+	}
+	return all, total
+}
+
+// removeFile has a file removed, soon, and what is in it forgotten, now: nothing names it any
+// more when it goes.
+func (c *channel) removeFile(f seglog.FileInfo, why string) {
+	c.mu.Lock()
+	if f.ID <= c.gone {
+		c.mu.Unlock()
+		return // it is on its way
+	}
+	c.gone = f.ID
+	for _, r := range c.order {
+		for _, s := range r.log {
+			if ref := s.disk.Load(); ref != nil && ref.File <= f.ID {
+				s.disk.Store(nil)
+			}
+		}
+		r.shelf.expire(time.Now(), c.depth(), c.gone)
+	}
+	c.mu.Unlock()
+	if why != "time" {
+		c.log.Info("media go before their time, for want of room", "why", why, "until", f.Last, "bytes", f.Bytes)
+	}
+	c.vault.do(func(l *seglog.Log) {
+		if err := l.Remove(f.ID); err != nil {
+			c.log.Warn("a file of the log on disk cannot be removed", "file", f.ID, "error", err)
+			return
+		}
+		c.o.metrics.storeRemoved.WithLabelValues(why).Add(float64(f.Bytes))
+	})
+}
+
+// depth is how far back the channel's DVR goes: what was removed has none any more.
+func (c *channel) depth() time.Duration {
+	if c.State() == StateRemoved {
+		return 0
+	}
+	return c.config.DVR
+}
+
+// expire forgets what nobody may ask for any more, and returns the oldest file that is needed; 0: none.
+func (c *channel) expire(now time.Time) (need uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	note := func(file uint64) {
+		if file != 0 && (need == 0 || file < need) {
+			need = file
+		}
+	}
+	for _, r := range c.order {
+		r.shelf.expire(now, c.depth(), c.gone)
+		note(r.shelf.needs())
+		for _, s := range r.log {
+			if ref := s.disk.Load(); ref != nil {
+				note(ref.File)
+				break
+			}
+		}
+	}
+	return need
+}
+
+func (o *Origin) assetBytes() int64 { return 0 }
