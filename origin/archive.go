@@ -83,6 +83,17 @@ func (a *archive) spoil(number uint64) {
 	}
 }
 
+// fill says where the body of a segment is that was shelved before it was durable.
+func (a *archive) fill(number uint64, ref seglog.Ref) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
+	if ok {
+		a.all[i].body = ref
+		a.spoilt++
+	}
+}
+
 // changes counts how often a segment that stays became another: a gap.
 func (a *archive) changes() uint64 {
 	a.mu.RLock()
@@ -148,6 +159,12 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 		}
 		n++
 	}
+	for i := n; i < len(a.all); i++ { // written again after a failure, a body may lie out of order
+		if s := &a.all[i]; !s.gap() && s.body.File <= gone {
+			s.body = seglog.Ref{}
+			a.spoilt++
+		}
+	}
 	if n == 0 {
 		return 0
 	}
@@ -168,12 +185,13 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 func (a *archive) needs() uint64 {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for i := range a.all { // bodies were written in this order
-		if !a.all[i].gap() {
-			return a.all[i].body.File
+	least := uint64(0)
+	for i := range a.all {
+		if s := &a.all[i]; !s.gap() && (least == 0 || s.body.File < least) {
+			least = s.body.File
 		}
 	}
-	return 0
+	return least
 }
 
 // span returns when the first segment begins and the last ends, and how many there are.

@@ -56,7 +56,7 @@ func TestAProgrammeBecomesAnAsset(t *testing.T) {
 		e := m.encoder(bench.EncoderOptions{Continuous: true})
 		m.run(e, 25)
 		writes := m.disk.Calls("write")
-		info, err := m.o.MakeAsset(t.Context(), AssetRequest{Asset: "final", Channel: "c", Start: time.Now().Add(-40 * time.Second), End: time.Now().Add(-10 * time.Second)})
+		info, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c", Start: time.Now().Add(-40 * time.Second), End: time.Now().Add(-10 * time.Second)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestAProgrammeBecomesAnAsset(t *testing.T) {
 			t.Fatalf("%d renditions, %d segments", len(first), len(first["180p"].Segments))
 		}
 		text := m.get("/vod/final/180p/index.m3u8").body
-		if _, err := m.o.MakeAsset(t.Context(), AssetRequest{Asset: "final", Channel: "c"}); !errors.Is(err, ErrAssetExists) {
+		if _, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"}); !errors.Is(err, ErrAssetExists) {
 			t.Errorf("made twice: %v", err)
 		}
 		m.kill()
@@ -112,12 +112,12 @@ func TestAnAssetIsThereOrNot(t *testing.T) {
 			onDisk(t, seed, Options{Defaults: Channel{Window: 12 * time.Second, DVR: time.Minute}}, func(m *machine) {
 				e := m.encoder(bench.EncoderOptions{Continuous: true, Rungs: 1})
 				for range 20 {
-					_ = e.Step(t.Context())
+					_ = e.Step(m.Context())
 					m.watch("180p")
 					time.Sleep(bench.ClipSegment)
 				}
 				m.disk.KillAfter(int64(m.rng.IntN(3000)))
-				_, err := m.o.MakeAsset(t.Context(), AssetRequest{Asset: "final", Channel: "c"})
+				_, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"})
 				m.cut()
 				switch got := m.o.Assets(); {
 				case len(got) == 1:
@@ -125,7 +125,7 @@ func TestAnAssetIsThereOrNot(t *testing.T) {
 				case err == nil:
 					t.Error("it was made, and is not there")
 				default:
-					if _, err := m.o.MakeAsset(t.Context(), AssetRequest{Asset: "final", Channel: "c"}); err != nil {
+					if _, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"}); err != nil {
 						t.Error("its name is taken:", err)
 					}
 					m.asset("final")
@@ -140,7 +140,7 @@ func TestWhyThereIsNoAsset(t *testing.T) {
 	onDisk(t, 23, Options{Defaults: Channel{Window: 12 * time.Second, DVR: time.Minute}}, func(m *machine) {
 		f := func(r AssetRequest, want error) {
 			t.Helper()
-			if _, err := m.o.MakeAsset(t.Context(), r); err == nil || want != nil && !errors.Is(err, want) {
+			if _, err := m.o.MakeAsset(m.Context(), r); err == nil || want != nil && !errors.Is(err, want) {
 				t.Errorf("%+v: %v", r, err)
 			}
 		}

@@ -213,6 +213,7 @@ func (c *channel) kept(ds []deposit, state []stateOf) {
 		d.seg.onDisk = true
 		if !d.entry.Body.IsZero() {
 			d.seg.disk.Store(&d.entry.Body)
+			d.r.shelf.fill(d.seg.number, d.entry.Body) // it may have left memory before
 		}
 		c.o.metrics.storeDelay.Observe(now.Sub(d.seg.listed).Seconds())
 	}
