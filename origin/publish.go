@@ -135,7 +135,10 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 		return c.lost(r, &gap, now)
 	}
 	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
-	how, missed := r.judge(s, &m)
+	how, missed, ok := c.judge(r, s, &m, now)
+	if !ok {
+		return false, false
+	}
 	if how != followsNot && r.joins(&c.lines.latest, missed) {
 		how = followsNot
 	}
@@ -234,6 +237,7 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
 	}
 	at := timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess}
 	number, date := c.lines.next(at, !r.placed, s.up.format == formatTS, slack)
+	c.keepChannel() // no number of a timeline means two, whatever happens
 	if r.placed && date.Before(r.date) {
 		date = r.date
 	}

@@ -119,7 +119,8 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	c.withdrawn.Store(s.Withdrawn)
 	o.metrics.stateIs(c.name, c.State())
 	c.recoverRanges(rec.State[rangesKey])
-	c.resumed, c.first, c.silent, c.restored = now, now, true, true
+	// All that was published is there: its multivariant playlist waits for nobody.
+	c.resumed, c.first, c.silent, c.restored = now, c.since, true, true
 
 	var states []renditionState
 	for key, text := range rec.State {
@@ -152,6 +153,11 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		}
 		names[r.name], c.byPath[r.path] = r, r
 		c.order = append(c.order, r)
+	}
+	for _, r := range c.order { // the log of segments knows best how far timelines got
+		if l := &c.lines.latest; r.placed && r.timeline > l.number {
+			*l, c.lines.opened = timeline{r.timeline, r.expect, r.timed, r.date}, true
+		}
 	}
 	c.byName.Store(&names)
 	for _, i := range inits { // renditions that use one hold it
