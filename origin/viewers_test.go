@@ -74,7 +74,7 @@ func TestLifetimes(t *testing.T) {
 		f("/live/c/main/"+m.Segments[0].URI, 200, "max-age=80, immutable")
 		f("/live/c/main/"+m.Segments[1].URI, 404, "max-age=6") // a gap
 		f("/live/c/main/"+m.Segments[2].URI, 200, "max-age=89, immutable")
-		f("/live/c/main/"+strings.Replace(m.Segments[2].URI, fmt.Sprint(m.MediaSequence+2), fmt.Sprint(m.MediaSequence+3), 1), 404, "max-age=1")
+		f("/live/c/main/"+strings.Replace(m.Segments[2].URI, fmt.Sprint("-", m.MediaSequence+2), fmt.Sprint("-", m.MediaSequence+3), 1), 404, "max-age=1")
 		f("/live/c/main/"+strings.Replace(m.Segments[2].URI, "-"+fmt.Sprint(m.MediaSequence+2), "-0", 1), 404, "max-age=6")
 		f("/live/c/main/nothing.ts", 404, "max-age=6")
 		f("/live/c/main/"+strings.Replace(m.Segments[2].URI, ".ts", ".m4s", 1), 404, "max-age=6")
