@@ -255,6 +255,8 @@ func TestTheLastWordOfAStoppedEncoderComesLate(t *testing.T) {
 		for i := range 2 { // the one before it, late
 			e.ok(old.List(e.ctx, i, bench.Cut{Number: 3}, false))
 		}
+		e.truthful = true
+		e.s.pass(time.Second)
 		e.restart(time.Hour)
 		e.step(4)
 	}, run0+"|1.0 1.1 1.2 1.3")
