@@ -70,6 +70,7 @@ type intake struct {
 
 	started   bool
 	inc       int
+	since     time.Time         // when it was first told of
 	floor     uint64            // uploads of media up to this generation belong to earlier incarnations
 	initFloor uint64            // and of init segments
 	max       uint64            // highest sequence number told of in this incarnation
@@ -99,6 +100,10 @@ func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
 		steps = in.restart(p, from, f)
 	case in.foreign(p):
 		steps = in.restart(p, 0, f)
+	case in.echo(p, f):
+		if stale = in.speaks(p.at); !stale { // it was the other one that died
+			steps = in.restart(p, 0, f)
+		}
 	case p.last().seq > in.max:
 		steps = in.extend(p, f)
 	default:
@@ -159,7 +164,7 @@ func (in *intake) confirmed(p *pushed, from int, f files) *pushed {
 // begin starts an incarnation with the entries of p from the given one on. Leading ones of
 // which there is no sign were made before we listened; the last may be ahead of its bytes.
 func (in *intake) begin(p *pushed, from int, f files) {
-	in.started, in.ended, in.aside = true, false, nil
+	in.started, in.ended, in.aside, in.since = true, false, nil, p.at
 	clear(in.known)
 	for i := range p.entries {
 		in.know(&p.entries[i])
