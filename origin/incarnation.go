@@ -1,5 +1,7 @@
 package origin
 
+import "time"
+
 // renewed looks in p for proof that the encoder started over: a segment of this incarnation
 // whose path has been uploaded again since, with other bytes. An encoder can also make the
 // very same bytes again, or begin with a number whose segment was lost before; what proves it
@@ -42,6 +44,33 @@ func (in *intake) foreign(p *pushed) bool {
 	}
 	_, ok := in.known[p.last().seq]
 	return !ok && p.last().seq <= in.max
+}
+
+// echo reports whether p is an earlier incarnation's voice: it lists what was published of that,
+// and nothing that is of this one. Two encoders push at once then, as when an old one is not
+// dead yet. Of what both call by the same name we have only what came last, so that turning
+// from one to the other and back would lose media of both.
+func (in *intake) echo(p *pushed, f files) (old bool) {
+	for i := range p.entries {
+		e := &p.entries[i]
+		u, t := f.complete(e.path), in.taken[e.path]
+		switch {
+		case in.known[e.seq] == e.path && (t.inc == in.inc || u != nil && u.gen > t.gen):
+			return false
+		case t.gen > 0 && t.inc < in.inc && t.seq == e.seq && (u == nil || u.gen <= t.gen):
+			old = true
+		}
+	}
+	return old
+}
+
+// speaks reports whether the present incarnation has given a sign of life lately.
+func (in *intake) speaks(now time.Time) bool {
+	last := in.since
+	if in.newest.inc == in.inc && in.newest.begun.After(last) {
+		last = in.newest.begun
+	}
+	return now.Sub(last) <= 2*in.hold
 }
 
 // restart ends an incarnation and begins the next. Whatever the old one left complete is

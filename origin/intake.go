@@ -1,6 +1,9 @@
 package origin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The encoder's text and the bytes it uploads come over separate connections, in any order,
 // in part or not at all; and an encoder that restarts uses its names and numbers again. An
@@ -67,6 +70,7 @@ type intake struct {
 
 	started   bool
 	inc       int
+	since     time.Time         // when it was first told of
 	floor     uint64            // uploads of media up to this generation belong to earlier incarnations
 	initFloor uint64            // and of init segments
 	max       uint64            // highest sequence number told of in this incarnation
@@ -79,6 +83,7 @@ type intake struct {
 	aside     []*pushed // they told nothing new when they came: late, or early
 	fresh     bool      // nothing of this incarnation was published yet
 	ended     bool      // EXT-X-ENDLIST stands behind the last entry told of
+	dated     time.Time // what the encoder said of when the newest segment began; zero: nothing
 }
 
 func newIntake() *intake { return &intake{known: map[uint64]string{}, taken: map[string]taken{}} }
@@ -95,6 +100,10 @@ func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
 		steps = in.restart(p, from, f)
 	case in.foreign(p):
 		steps = in.restart(p, 0, f)
+	case in.echo(p, f):
+		if stale = in.speaks(p.at); !stale { // it was the other one that died
+			steps = in.restart(p, 0, f)
+		}
 	case p.last().seq > in.max:
 		steps = in.extend(p, f)
 	default:
@@ -118,18 +127,44 @@ func (in *intake) arrived(now time.Time, f files) (steps []step) {
 			break // too old to have been early: it was late
 		}
 		if from := in.renewed(p, f); from >= 0 {
-			steps = in.restart(p, from, f)
-			in.ended = p.end
+			sure := in.confirmed(p, from, f)
+			steps = in.restart(sure, from, f)
+			in.ended = p.end && sure == p
 			break
 		}
 	}
 	return append(steps, in.settle(now, f)...)
 }
 
+// confirmed returns what a playlist that was put aside says for certain of the incarnation that
+// begins at its entry from. It may have been early, the new run's, or late, the old run's last
+// word: the two have the same names and numbers. So no more is taken from it than what is
+// uploaded again by now, and no date that is not later than all of the old run's.
+func (in *intake) confirmed(p *pushed, from int, f files) *pushed {
+	last := from
+	for i := range p.entries {
+		if u := f.complete(p.entries[i].path); u != nil && u.gen > in.newest.gen || f.arriving(p.entries[i].path) {
+			last = max(last, i)
+		}
+	}
+	late := !p.last().pdt.IsZero() && !p.last().pdt.After(in.dated)
+	if last == len(p.entries)-1 && !late {
+		return p
+	}
+	sure := *p
+	sure.entries = slices.Clone(p.entries[:last+1])
+	for i := range sure.entries {
+		if late {
+			sure.entries[i].pdt = time.Time{}
+		}
+	}
+	return &sure
+}
+
 // begin starts an incarnation with the entries of p from the given one on. Leading ones of
 // which there is no sign were made before we listened; the last may be ahead of its bytes.
 func (in *intake) begin(p *pushed, from int, f files) {
-	in.started, in.ended, in.aside = true, false, nil
+	in.started, in.ended, in.aside, in.since = true, false, nil, p.at
 	clear(in.known)
 	for i := range p.entries {
 		in.know(&p.entries[i])
@@ -286,6 +321,6 @@ func (in *intake) take(u *upload) step {
 	}
 	in.turn++
 	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn, u.begun}
-	in.taken[e.path] = in.newest
+	in.taken[e.path], in.dated = in.newest, e.pdt
 	return step{entry: e, up: u, fresh: fresh}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,14 +45,26 @@ func newAudience(n *node, channel string) *audience {
 		turned: map[string]int{}, newest: map[string]uint64{}}
 }
 
-// say notes what was broken, by the words before the colon.
-func (a *audience) say(format string, args ...any) {
+// say notes what was broken, by the words before the colon, and the first time of each keeps
+// the proof.
+func (a *audience) say(format string, args ...any) { a.prove("", fmt.Sprintf(format, args...)) }
+
+func (a *audience) prove(proof, what string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	what := fmt.Sprintf(format, args...)
 	kind, _, _ := strings.Cut(what, ":")
-	if a.broken[kind]++; a.broken[kind] == 1 {
-		a.first[kind] = what
+	if a.broken[kind]++; a.broken[kind] > 1 {
+		return
+	}
+	a.first[kind] = what
+	if proof != "" && os.MkdirAll("artefacts", 0o755) == nil {
+		name := strings.Map(func(r rune) rune {
+			if r == ' ' || r == ',' {
+				return '-'
+			}
+			return r
+		}, kind)
+		_ = os.WriteFile("artefacts/"+a.n.Name()+"-"+name+".txt", []byte(what+"\n"+proof), 0o644)
 	}
 }
 
@@ -93,7 +106,7 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 			if string(body) != text || fresh {
 				was := rules.Turned
 				for _, broken := range rules.Check(m) {
-					a.say("%s (%s, life %d)", broken, rendition, now/2+1)
+					a.prove("\nwas, in life "+fmt.Sprint(life/2+1)+":\n"+text+"\nis:\n"+string(body), fmt.Sprintf("%s (%s, life %d)", broken, rendition, now/2+1))
 				}
 				a.mu.Lock()
 				a.versions++
