@@ -315,8 +315,11 @@ func (o *Origin) epoch(now time.Time) string {
 		last := o.lastName.Load()
 		next := max(now.UnixMilli(), last+1)
 		if o.lastName.CompareAndSwap(last, next) {
-			// The clock alone would do, were it never set back.
-			return strconv.FormatInt(next, 36) + strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
+			name := strconv.FormatInt(next, 36)
+			if o.depot != nil { // the clock alone would do, were it never set back
+				name += strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
+			}
+			return name
 		}
 	}
 }

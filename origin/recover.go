@@ -267,8 +267,9 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	case !s.Clean || !c.o.depot.clean:
 		r.reserved(now)
 	}
+	// A new one is asked for when there is something to publish: an origin that is killed again
+	// and again before that uses no numbers up.
 	r.show()
-	c.keep(r, 0, now)
 }
 
 // whole puts gaps in the place of entries that a power cut took out of the middle of a log:
@@ -309,7 +310,7 @@ func (r *rendition) reserved(now time.Time) {
 	if end <= r.next {
 		return
 	}
-	if r.fill = end - r.next; r.fill > maxGaps || len(r.log) == 0 {
+	if r.fill = end - r.next; r.fill > maxFill || len(r.log) == 0 {
 		r.next, r.fill, r.newGo = end, 0, true // the window begins anew
 	}
 }

@@ -17,6 +17,7 @@ const (
 	maxWindow  = 2048 // segments listed, however short they are
 	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
 	maxFillers = 8    // discontinuities made up for
+	maxFill    = 512  // numbers that a process before may have used and that become gaps
 )
 
 // A rendition is one append-only log of segments; the listed window and what is still kept
@@ -156,7 +157,7 @@ func mediaHeader(contentType, name string) *web.Header {
 // Segment, when rounded, MUST be less than or equal to the target duration" holds for gaps
 // too. 0: more than [maxGaps].
 func (r *rendition) pieces(dur time.Duration, least int) int {
-	for n := least; n <= maxGaps; n++ {
+	for n := least; n <= max(maxGaps, least); n++ {
 		if dur == 0 || n > 0 && seconds(dur/time.Duration(n)) <= r.rule.target {
 			return n
 		}

@@ -264,7 +264,7 @@ func TestTimeLostWhileTheOriginWasDown(t *testing.T) {
 // Whatever becomes of the process, the power and the disk, at any moment: no number is used
 // twice, no name has other bytes, nothing is listed that is not there.
 func TestNothingIsEverUsedTwice(t *testing.T) {
-	seeds := 40
+	seeds := 24
 	if testing.Short() {
 		seeds = 5
 	}
