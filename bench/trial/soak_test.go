@@ -54,11 +54,12 @@ func gauges() []*gauge {
 // as others, channels that end and new ones that begin, disks that are always
 // full. Nothing may grow, and no viewer may see a rule broken.
 func TestSoak(t *testing.T) {
-	extra := ""
+	store, extra := "", ""
 	if data {
-		extra = ", dvr: 20s, dvr_max: 512KiB"
+		store = "store: {max: 48MiB}\n" // less than the channels may have together
+		extra = ", dvr: 20s, dvr_max: 16MiB" // of which the larger channels make 30 in 20 s
 	}
-	n := newNode(t, data, fmt.Sprintf(soakConfig, extra))
+	n := newNode(t, data, store+fmt.Sprintf(soakConfig, extra))
 	n.start()
 	n.ready(10 * time.Second)
 	ctx, stop := context.WithTimeout(t.Context(), *soakFor)
@@ -179,7 +180,7 @@ func (n *node) restless(ctx context.Context, channel string, seed uint64) {
 	dice := rand.New(rand.NewPCG(seed, 2))
 	f := n.feed(bench.FeedOptions{Channel: channel, TS: seed%2 == 0, Units: 1})
 	if seed%2 == 0 {
-		f.Fill(60_000)
+		f.Fill(300_000)
 	}
 	tick := time.NewTicker(bench.Unit)
 	defer tick.Stop()
