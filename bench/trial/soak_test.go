@@ -42,9 +42,9 @@ func gauges() []*gauge {
 	return []*gauge{
 		{name: "goroutines", scale: 1, share: .05, top: 8, at: metric("go_goroutines")},
 		{name: "descriptors", scale: 1, share: .05, top: 8, at: descriptors},
-		{name: "RSS", unit: "MiB", scale: 1 << 20, share: .1, top: 8 << 20, at: resident},
-		{name: "heap goal", unit: "MiB", scale: 1 << 20, share: .1, top: 4 << 20, at: metric("go_memstats_next_gc_bytes")},
-		{name: "media", unit: "MiB", scale: 1 << 20, share: .1, top: 1 << 20, at: metric("weir_origin_bytes")},
+		{name: "RSS", unit: "MiB", scale: 1 << 20, share: .25, top: 16 << 20, at: resident},
+		{name: "heap goal", unit: "MiB", scale: 1 << 20, share: .25, top: 16 << 20, at: metric("go_memstats_next_gc_bytes")},
+		{name: "media", unit: "MiB", scale: 1 << 20, share: .25, top: 8 << 20, at: metric("weir_origin_bytes")},
 		{name: "channels", scale: 1, share: .05, top: 2, at: metric("weir_origin_channels")},
 		{name: "disk", unit: "MiB", scale: 1 << 20, share: .1, top: 4 << 20, at: func(n *node, _ map[string]float64) float64 { return diskUse(n.data()) }},
 	}
