@@ -69,6 +69,9 @@ func TestPicturesAndCaptionsOutliveARestart(t *testing.T) {
 			t.Error(r.get("/live/c/main/iframes.m3u8").body)
 		}
 		words := r.media("v")
+		if discontinuities(words)+discontinuities(m) != 0 || len(words.Segments) != 6 {
+			t.Errorf("nothing changed, and viewers are told of a discontinuity:\n%s", r.get("/live/c/v/index.m3u8").body)
+		}
 		at, ok := shownAt(t, r.get("/live/c/v/"+words.Segments[len(words.Segments)-1].URI).body)
 		if want := 10*time.Second + muxDelay; !ok || at != want {
 			t.Errorf("a caption is shown at %v, want %v", at, want)

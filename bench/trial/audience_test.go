@@ -35,6 +35,7 @@ type audience struct {
 	versions int                     // of playlists
 	files    int                     // fetched whole
 	turned   map[string]int          // media that became gaps, by rendition
+	slowest  time.Duration           // answer, with its body
 	listed   [2]int                  // segments seen listed, as media and as gaps
 	newest   map[string]uint64       // number of the newest segment with media, by rendition
 }
@@ -74,7 +75,8 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 	rules := &bench.Rulebook{Strict: true, Remember: 1 << 40}
 	var life int64 // in which the last playlist was read
 	var text string
-	var heard uint64 // the number behind the newest
+	var last time.Time // when a playlist was read
+	var heard uint64   // the number behind the newest
 	for ctx.Err() == nil {
 		began, now := time.Now(), a.n.life.Load()
 		status, _, body, err := a.n.get(base + "index.m3u8")
@@ -103,6 +105,9 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 				a.n.mu.Unlock()
 				a.mu.Unlock()
 			}
+			// Who was kept from looking for a while may have missed a version.
+			rules.Strict = fresh || began.Sub(last) < time.Second
+			last = time.Now()
 			if string(body) != text || fresh {
 				was := rules.Turned
 				for _, broken := range rules.Check(m) {
@@ -159,7 +164,11 @@ func (a *audience) fetch(target string, life int64, again bool) {
 	if known && !again {
 		return
 	}
+	asked := time.Now()
 	status, header, body, err := a.n.get(target)
+	a.mu.Lock()
+	a.slowest = max(a.slowest, time.Since(asked))
+	a.mu.Unlock()
 	if a.n.life.Load() != life {
 		return // killed meanwhile
 	}
@@ -189,7 +198,7 @@ func (a *audience) report() string {
 	defer a.mu.Unlock()
 	waits := slices.Sorted(maps.Values(a.waits))
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d playlists in %d lives, %d files fetched whole, %d different\n", a.versions, len(waits), a.files, len(a.sums))
+	fmt.Fprintf(&b, "%d playlists in %d lives, %d files fetched whole, %d different, the slowest in %v\n", a.versions, len(waits), a.files, len(a.sums), a.slowest.Round(time.Millisecond))
 	if n := len(waits); n > 0 {
 		fmt.Fprintf(&b, "first playlist after a start: p50 %v, p99 %v, max %v\n", waits[n/2].Round(time.Millisecond),
 			waits[n*99/100].Round(time.Millisecond), waits[n-1].Round(time.Millisecond))
