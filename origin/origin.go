@@ -290,6 +290,7 @@ func (o *Origin) remove(c *channel) {
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.pasts.forget(c.order)
 	o.keepers.drop(o, c)
 	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)

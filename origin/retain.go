@@ -62,13 +62,12 @@ func (o *Origin) retain(now time.Time) {
 	total += o.retainAssets(now, live)
 	o.depot.look()
 	slices.SortStableFunc(all, func(a, b shelfFile) int { return a.info.Last.Compare(b.info.Last) })
-	all, total = o.makeRoom(all, total)
-	o.depot.bytes.Store(total)
+	o.depot.bytes.Store(o.makeRoom(all, total))
 }
 
 // makeRoom removes the oldest files of all channels while there are more bytes than may be,
-// or less room on the file system.
-func (o *Origin) makeRoom(all []shelfFile, total int64) ([]shelfFile, int64) {
+// or less room on the file system, and returns how many bytes are left.
+func (o *Origin) makeRoom(all []shelfFile, total int64) int64 {
 	out := func(why string) {
 		all[0].c.removeFile(all[0].info, why)
 		total -= all[0].info.Bytes
@@ -86,7 +85,7 @@ func (o *Origin) makeRoom(all []shelfFile, total int64) ([]shelfFile, int64) {
 			out("free")
 		}
 	}
-	return all, total
+	return total
 }
 
 // removeFile has a file removed, soon, and what is in it forgotten, now: nothing names it any
