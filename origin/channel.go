@@ -51,7 +51,8 @@ type channel struct {
 	closed     bool
 	restored   bool   // from disk
 	sealed     bool   // nothing is published any more: the process ends
-	gone       uint64 // files of the log up to this one were removed for want of room
+	gone       uint64 // files of the log up to this one are forgotten
+	going      uint64 // and up to this one are being removed
 	ranges     dateRanges
 	stateAt    time.Time // since when state is what it is; zero: from the beginning
 }
