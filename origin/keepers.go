@@ -3,6 +3,7 @@ package origin
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/seglog"
@@ -11,6 +12,7 @@ import (
 // keepers are the goroutines that write to the Store, one for each channel, and the one that
 // looks at retention, while an Origin runs.
 type keepers struct {
+	waiting  atomic.Int64  // bytes that wait for the disk
 	retained chan struct{} // closed when retention has ended; for the goroutine of Run
 
 	mu     sync.Mutex // guards what follows
@@ -23,7 +25,7 @@ type keepers struct {
 
 // newVault returns the vault of a channel; l is its log, nil: a new one is made.
 func (c *channel) newVault(l *seglog.Log) *vault {
-	v := newVault(c.o.opts.Memory/4, c.log, c.o.metrics)
+	v := newVault(c.o.opts.Memory/4, &c.o.keepers.waiting, c.log, c.o.metrics)
 	v.done = c.kept
 	v.channel = c.name
 	v.open = func() (*seglog.Log, error) { return c.o.depot.fresh(c.name, c.config) }

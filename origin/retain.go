@@ -129,9 +129,13 @@ func (c *channel) removeFile(f seglog.FileInfo, why string) {
 		c.log.Info("media go before their time, for want of room", "why", why, "until", f.Last, "bytes", f.Bytes)
 	}
 	c.vault.do(func(l *seglog.Log) {
+		files := l.Files()
+		if len(files) == 0 || files[0].ID > f.ID {
+			return // it was asked for twice
+		}
 		if err := l.Remove(f.ID); err != nil {
 			c.mu.Lock()
-			c.going = min(c.going, l.Files()[0].ID-1) // the oldest is the next to go
+			c.going = min(c.going, files[0].ID-1) // the oldest is the next to go
 			c.mu.Unlock()
 			if !again {
 				c.log.Warn("a file of the log on disk cannot be removed: it is tried again", "file", f.ID, "error", err, "every", retainEvery)
