@@ -26,6 +26,7 @@ type keepers struct {
 // newVault returns the vault of a channel; l is its log, nil: a new one is made.
 func (c *channel) newVault(l *seglog.Log) *vault {
 	v := newVault(c.o.opts.Memory/4, &c.o.keepers.waiting, c.log, c.o.metrics)
+	v.next = func() ([]deposit, []stateOf) { return c.lend(v) }
 	v.done = c.kept
 	v.channel = c.name
 	v.open = func() (*seglog.Log, error) { return c.o.depot.fresh(c.name, c.config) }

@@ -73,7 +73,7 @@ func (c *channel) step(r *rendition, s *step, now time.Time) (changed, ok bool) 
 // mayUse reports whether the rendition may use its next n numbers now, and sees to it that it
 // soon may. Only a disk that has not answered for seconds makes it say no for longer.
 func (c *channel) mayUse(r *rendition, n int, now time.Time) bool {
-	if c.vault == nil || r.next+uint64(n) <= r.grant.ceiling(now) {
+	if c.vault == nil || r.next+uint64(n) <= r.ceiling(now) {
 		return true
 	}
 	if want := r.next + uint64(n); want > r.asked || now.Sub(r.askedAt) > time.Second {

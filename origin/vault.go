@@ -58,7 +58,8 @@ type vault struct {
 	channel string
 	log     *slog.Logger
 	open    func() (*seglog.Log, error)
-	disk    atomic.Pointer[seglog.Log] // written by run alone; nil: not yet open
+	disk    atomic.Pointer[seglog.Log]    // written by run alone; nil: not yet open
+	next    func() ([]deposit, []stateOf) // calls take, under the lock of who puts
 	done    func(kept []deposit, grants []stateOf)
 	m       *metrics
 	limit   int64         // bytes that may wait
@@ -74,6 +75,7 @@ type vault struct {
 	waiting int64 // bytes of queue
 	since   time.Time
 	state   map[string]stateOf // that is newer than the log's
+	unsure  []stateOf          // that a disk which failed may have or not
 	health  storeHealth
 }
 
@@ -222,6 +224,11 @@ func (v *vault) take() (ds []deposit, state []stateOf) {
 	ds = append(ds, v.queue[:n]...)
 	clear(v.queue[:n])
 	v.queue = v.queue[n:]
+	// Of two reservations a successor could find the older: nothing newer is written before
+	// it is known what became of the last.
+	if state, v.unsure = v.unsure, nil; len(state) > 0 {
+		return ds, state
+	}
 	for _, s := range v.state {
 		state = append(state, s)
 	}
@@ -236,10 +243,8 @@ func (v *vault) settle(written int64, rest []deposit, state []stateOf, err error
 	if len(rest) > 0 {
 		v.queue = append(rest[:len(rest):len(rest)], v.queue...)
 	}
-	for _, s := range state {
-		if _, newer := v.state[s.key]; !newer {
-			v.state[s.key] = s
-		}
+	if len(state) > 0 {
+		v.unsure = state
 	}
 	if len(v.queue) == 0 {
 		v.since = time.Time{}
@@ -329,7 +334,7 @@ func (v *vault) write() bool {
 		for _, f := range chores {
 			f(l)
 		}
-		ds, state := v.take()
+		ds, state := v.next()
 		if len(ds) == 0 && len(state) == 0 {
 			return true
 		}
