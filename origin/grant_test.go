@@ -2,6 +2,7 @@ package origin
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,5 +39,36 @@ func TestAReservationOnItsWayBindsToo(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Whatever is missing on disk, and however often the origin dies before the disk has taken
+// anything: what one life uses the next ones do not.
+func TestALeapIsBeyondTheLeapBefore(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	start := time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC)
+	for range 2000 {
+		onDisk := grant{until: 1000, at: start, wait: grantWait, pace: time.Duration(1+rng.IntN(3000)) * time.Millisecond}
+		now, used := start, uint64(1000)
+		for range 4 {
+			now = now.Add(time.Duration(rng.IntN(20_000)) * time.Millisecond)
+			r := &rendition{next: 1000, grant: onDisk}
+			r.leap(now)
+			if r.next < used {
+				t.Fatalf("%v: %d was used, and the next is %d", onDisk, used-1, r.next)
+			}
+			now = now.Add(time.Duration(rng.IntN(20_000)) * time.Millisecond)
+			used = max(used, r.ceiling(now))
+		}
+	}
+}
+
+// Lost time that is too much to list becomes a discontinuity, and that fills places: they are
+// reserved as well.
+func TestNumbersForWhatIsTooMuchToList(t *testing.T) {
+	c := &channel{lines: timelines{opened: true, latest: timeline{number: 9}}}
+	r := &rendition{rule: &rule{target: 2}, placed: true, timeline: 3}
+	if n := c.numbersFor(r, followsLoss, time.Hour); n != 6 {
+		t.Errorf("%d numbers are reserved for 6 places", n)
 	}
 }

@@ -175,10 +175,13 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 // numbersFor is how many numbers at most go before a segment that follows so.
 func (c *channel) numbersFor(r *rendition, how follow, lost time.Duration) int {
 	n := int(r.fill)
-	switch {
-	case how == followsLoss:
-		n = max(n, r.pieces(lost, 1))
-	case how == followsNot && r.placed:
+	if how == followsLoss {
+		if each := r.pieces(lost, 1); each > 0 {
+			return max(n, each)
+		}
+		how = followsNot // too much to list: see place
+	}
+	if how == followsNot && r.placed {
 		if l := c.lines.latest.number; l > r.timeline {
 			n += int(min(l-r.timeline, maxFillers))
 		}

@@ -262,8 +262,7 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	r.next = max(r.next, c.published.first)
 	switch {
 	case missing: // and so may be what was reserved
-		r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
-		r.grant.until = r.next
+		r.leap(now)
 	case !s.Clean || !c.o.depot.clean:
 		r.reserved(now)
 	}
@@ -299,6 +298,16 @@ func (r *rendition) whole(entries []*seglog.Entry) []*seglog.Entry {
 
 // leap is beyond all numbers that may have been used where nothing tells how many were.
 const leap = 1 << 20
+
+// leap goes on where nobody can have been. Where the disk does not take a new reservation the
+// next process leaps from the old one, too: this one may use only what that one will skip.
+func (r *rendition) leap(now time.Time) {
+	r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
+	r.grant.until = r.next
+	if now.After(r.grant.at) {
+		r.grant.at = now
+	}
+}
 
 // reserved takes the numbers out of use that the process before may have used without a trace.
 func (r *rendition) reserved(now time.Time) {
