@@ -159,6 +159,15 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 			*l, c.lines.opened = timeline{r.timeline, r.expect, r.timed, r.date}, true
 		}
 	}
+	c.floors = map[string]uint64{}
+	for name, list := range entries {
+		for _, e := range list {
+			if names[name] == nil { // its state is lost
+				c.floors[name] = max(c.floors[name], e.Number+1)
+			}
+		}
+	}
+	c.holed = rec.Missing
 	c.byName.Store(&names)
 	for _, i := range inits { // renditions that use one hold it
 		c.drop(i.up)
