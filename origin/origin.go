@@ -161,6 +161,7 @@ func New(opts Options) (*Origin, error) {
 	o.closed.Store(&map[string]time.Time{})
 	o.metrics = newMetrics(opts.Registerer, o)
 	o.bodies = newBodies(opts.Slab, opts.Memory, o.metrics)
+	o.pasts.limit = opts.Memory / 32
 	o.lost = map[string]bool{}
 	o.assets.all, o.assets.making = map[string]*asset{}, map[string]bool{}
 	if opts.Store != nil {
