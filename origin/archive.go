@@ -37,6 +37,9 @@ type archive struct {
 	inits   []*initSegment // used by all; [0] is nil
 	longest time.Duration  // of the playlists over it that were served
 	spoilt  uint64         // counts changes of what stays
+	least   uint64         // the oldest file that a body is in; 0: none, or not known
+	known   bool           // least is
+	swept   uint64         // bodies in files up to this one were taken for gone
 }
 
 func newArchive() *archive { return &archive{inits: []*initSegment{nil}} }
@@ -52,12 +55,21 @@ func (a *archive) add(s shelved, ext string, init *initSegment) {
 	s.ext = uint8(max(i, 0))
 	if init != nil {
 		i := slices.Index(a.inits, init)
-		if i < 0 && len(a.inits) < 1<<16-1 {
+		if i < 0 { // in the place of one that is not used any more, if there is
+			if i = slices.Index(a.inits[1:], nil) + 1; i > 0 {
+				a.inits[i] = init
+			}
+		}
+		if i <= 0 && len(a.inits) < 1<<16 {
 			i, a.inits = len(a.inits), append(a.inits, init)
+		}
+		if i <= 0 {
+			s.body = seglog.Ref{} // nothing plays it without
 		}
 		s.init = uint16(max(i, 0))
 	}
 	a.all = append(a.all, s)
+	a.note(s.body)
 }
 
 // find returns the segment of that number.
@@ -79,6 +91,7 @@ func (a *archive) spoil(number uint64) {
 	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
 	if ok {
 		a.all[i].body = seglog.Ref{}
+		a.known = false
 		a.spoilt++
 	}
 }
@@ -90,6 +103,7 @@ func (a *archive) fill(number uint64, ref seglog.Ref) {
 	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
 	if ok {
 		a.all[i].body = ref
+		a.note(ref)
 		a.spoilt++
 	}
 }
@@ -159,12 +173,16 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 		}
 		n++
 	}
-	for i := n; i < len(a.all); i++ { // written again after a failure, a body may lie out of order
+	for i := n; i < len(a.all) && gone > a.swept; i++ { // written again after a failure, a body may lie out of order
 		if s := &a.all[i]; !s.gap() && s.body.File <= gone {
 			s.body = seglog.Ref{}
 			a.spoilt++
 		}
 	}
+	if n > 0 || gone > a.swept {
+		a.known = false
+	}
+	a.swept = max(a.swept, gone)
 	if n == 0 {
 		return 0
 	}
@@ -175,23 +193,32 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 	}
 	for i := range a.inits {
 		if !used[i] {
-			a.inits[i] = nil // its place stays: indexes point past it
+			a.inits[i] = nil // its place stays, for another: indexes point past it
 		}
 	}
 	return n
 }
 
-// needs returns the oldest file that a segment's body is in; 0: none is needed.
+// needs returns the oldest file that a segment's body is in; 0: none is needed. It is asked
+// every second, of a day of segments: it looks at them only where something went.
 func (a *archive) needs() uint64 {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	least := uint64(0)
-	for i := range a.all {
-		if s := &a.all[i]; !s.gap() && (least == 0 || s.body.File < least) {
-			least = s.body.File
-		}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known {
+		return a.least
 	}
-	return least
+	a.least, a.known = 0, true
+	for i := range a.all {
+		a.note(a.all[i].body)
+	}
+	return a.least
+}
+
+// note takes a body into least.
+func (a *archive) note(body seglog.Ref) {
+	if !body.IsZero() && (a.least == 0 || body.File < a.least) {
+		a.least = body.File
+	}
 }
 
 // due returns the oldest file with a body that is within its Availability Duration still, where

@@ -177,8 +177,9 @@ func (d *depot) clear(channel string) error {
 }
 
 func (d *depot) close() error {
-	if d.unlock == nil {
+	unlock := d.unlock
+	if d.unlock = nil; unlock == nil {
 		return nil
 	}
-	return d.unlock()
+	return unlock()
 }

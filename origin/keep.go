@@ -225,7 +225,7 @@ func (c *channel) kept(ds []deposit, state []stateOf) {
 	for i := range ds {
 		d := &ds[i]
 		d.seg.onDisk = true
-		if !d.entry.Body.IsZero() {
+		if d.entry.Body.File > c.gone { // else it went already, for want of room
 			d.seg.disk.Store(&d.entry.Body)
 			d.r.shelf.fill(d.seg.number, d.entry.Body) // it may have left memory before
 		}

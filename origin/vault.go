@@ -358,12 +358,8 @@ func (v *vault) dispatch(l *seglog.Log) {
 	}
 }
 
-// store writes one batch and makes it durable. Without an error all of it is.
-func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int64, err error) {
-	says := make(map[string][]byte, len(state))
-	for _, s := range state {
-		says[s.key] = s.value
-	}
+// announce tells the log of what it was not told of.
+func announce(l *seglog.Log, state map[string][]byte, ds []deposit) error {
 	var entries []seglog.Entry
 	blobs := map[string][]byte{}
 	for i := range ds {
@@ -374,7 +370,35 @@ func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int
 			}
 		}
 	}
-	if err := l.Announce(says, entries, blobs); err != nil {
+	return l.Announce(state, entries, blobs)
+}
+
+// strip makes gaps of what needs an init segment and was not announced: a log holds only so
+// many, and an encoder that changes it all the time must not stop all writing.
+func (v *vault) strip(ds []deposit) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range ds {
+		if d := &ds[i]; !d.announced && d.entry.Blob != "" {
+			d.entry.Blob, d.entry.Promised = "", false
+			if v.giveUp(d) {
+				v.m.storeLost.Inc()
+			}
+		}
+	}
+}
+
+// store writes one batch and makes it durable. Without an error all of it is.
+func (v *vault) store(l *seglog.Log, ds []deposit, state []stateOf) (written int64, err error) {
+	says := make(map[string][]byte, len(state))
+	for _, s := range state {
+		says[s.key] = s.value
+	}
+	if err = announce(l, says, ds); errors.Is(err, seglog.ErrTooLarge) {
+		v.strip(ds)
+		err = announce(l, says, ds)
+	}
+	if err != nil {
 		return 0, err
 	}
 	for i := range ds {

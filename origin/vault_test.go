@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"weir/bench"
+	"weir/internal/disk/disktest"
+	"weir/internal/seglog"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
@@ -68,4 +71,40 @@ func TestAStalledDiskLeavesLiveItsMemory(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An encoder that never sends the same init segment twice has gaps in its DVR once the log is
+// full of them; numbers go on being reserved, and nothing is tried for ever.
+func TestInitSegmentsWithoutEndStopNoWriting(t *testing.T) {
+	l, _, err := seglog.Open(seglog.Options{FS: disktest.NewFake().FS(), Dir: "/c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all atomic.Int64
+	slab := spool.NewSlab(spool.SlabOptions{})
+	v := newVault(1<<20, &all, slog.New(slog.DiscardHandler), newMetrics(nil, &Origin{}))
+	kept, gaps := 0, 0
+	v.next = v.take
+	v.done = func(ds []deposit, _ []stateOf) {
+		for i := range ds {
+			if kept++; ds[i].entry.Body.IsZero() {
+				gaps++
+			}
+		}
+	}
+	v.disk.Store(l)
+	for i := range uint64(80) {
+		d := deposit{seg: &segment{init: &initSegment{raw: make([]byte, seglog.MaxBlob)}}, buf: slab.NewBuffer([]byte{1})}
+		d.entry = seglog.Entry{Stream: "v", Number: i, Date: time.Unix(int64(i), 0), Blob: fmt.Sprint(i), Promised: true}
+		v.put([]deposit{d}, []stateOf{{key: "s", value: []byte{byte(i)}}})
+		if !v.write() {
+			t.Fatalf("%d was not written: %v", i, v.health.err)
+		}
+	}
+	if kept != 80 || gaps == 0 || gaps > 20 {
+		t.Errorf("%d are kept, %d of them gaps", kept, gaps)
+	}
+	if all.Load() != 0 || slab.InUse() != 0 {
+		t.Errorf("%d bytes wait, %d are held", all.Load(), slab.InUse())
+	}
 }
