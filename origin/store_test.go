@@ -457,3 +457,38 @@ func TestTheDiskHasItsBounds(t *testing.T) {
 	f(Store{}, Channel{DVRMax: 16 << 20}, "channel")
 	f(Store{Max: 16 << 20}, Channel{}, "total")
 }
+
+// With a disk, what a channel costs in memory is its window, however deep its DVR is.
+func TestAChannelWithADiskCostsItsWindow(t *testing.T) {
+	onDisk(t, 36, Options{Defaults: Channel{Window: 30 * time.Second, DVR: time.Hour}}, func(m *machine) {
+		e, err := bench.NewFeed(bench.FeedOptions{Ingest: m.o.Ingest(), Channel: "c", TS: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		worst := 0.0
+		for i := range 200 {
+			e.Fill(int64(200_000 + i*7919%150*4000))
+			if err := e.Step(m.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			var listed int64
+			for _, name := range []string{"hi", "lo"} {
+				p, err := playlist.ParseMedia([]byte(m.get("/live/c/" + name + "/index.m3u8").body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range p.Segments {
+					listed += int64(len(m.get("/live/c/" + name + "/" + s.URI).body))
+				}
+			}
+			if i > 30 {
+				worst = max(worst, float64(m.slab.InUse())/float64(listed))
+			}
+		}
+		t.Logf("memory is at most %.2f times what is listed", worst)
+		if worst > 1.3 {
+			t.Errorf("memory is %.2f times the bytes of the window", worst)
+		}
+	})
+}
