@@ -213,6 +213,14 @@ func (o *Origin) Run(ctx context.Context) error {
 	if o.depot != nil {
 		o.keepers.begin(o)
 		defer o.keepers.end(o)
+		scrubbed := make(chan struct{})
+		go func() { defer close(scrubbed); o.scrub(ctx) }()
+		defer func() {
+			select {
+			case <-scrubbed:
+			case <-time.After(finishAfter): // a disk that hangs
+			}
+		}()
 	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()

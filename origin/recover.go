@@ -261,11 +261,13 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	r.grant = grant{until: s.Until, at: s.At, wait: s.Wait, pace: s.Pace}
 	r.next = max(r.next, c.published.first)
 	switch {
-	case missing: // and so may be what was reserved
+	case missing, now.Before(r.grant.at): // so may be what was reserved; the clock was set back
 		r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
-		r.grant.until = r.next
-	case !s.Clean || !c.o.depot.clean:
-		r.reserved(now)
+		r.grant = grant{until: r.next} // nothing goes out before a reservation is durable
+	case s.Clean && c.o.depot.clean:
+		r.skipTo(s.Until) // nothing was used beyond, also where entries were lost
+	default:
+		r.skipTo(r.grant.ceiling(now))
 	}
 	// A new one is asked for when there is something to publish: an origin that is killed again
 	// and again before that uses no numbers up.
@@ -300,13 +302,9 @@ func (r *rendition) whole(entries []*seglog.Entry) []*seglog.Entry {
 // leap is beyond all numbers that may have been used where nothing tells how many were.
 const leap = 1 << 20
 
-// reserved takes the numbers out of use that the process before may have used without a trace.
-func (r *rendition) reserved(now time.Time) {
-	end := r.grant.ceiling(now)
-	if now.Before(r.grant.at) { // the clock was set back: it tells nothing
-		end = r.grant.until + leap
-		r.grant.until = end
-	}
+// skipTo takes the numbers below end out of use: the process before may have used them, with
+// or without a trace.
+func (r *rendition) skipTo(end uint64) {
 	if end <= r.next {
 		return
 	}

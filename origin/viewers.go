@@ -219,8 +219,7 @@ func (c *channel) viewShelved(ctx context.Context, req *web.Request, r *renditio
 	buf, err := c.o.bodies.get(ctx, c.vault.disk.Load(), s.body)
 	switch {
 	case errors.Is(err, seglog.ErrDamaged):
-		r.shelf.spoil(number) // playlists over it say so from now on
-		c.log.Error("segment is damaged on disk: it is a gap from now on", "rendition", r.name, "number", number, "error", err)
+		c.spoil(r, number, err)
 		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
 	case errors.Is(err, seglog.ErrGone):
 		return missing("expired", "no such segment, or no more: "+quote(name), td), nil
