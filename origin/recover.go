@@ -308,7 +308,7 @@ func (r *rendition) skipTo(end uint64) {
 	if end <= r.next {
 		return
 	}
-	if r.fill = end - r.next; r.fill > maxFill || len(r.log) == 0 {
+	if r.fill = end - r.next; r.fill > maxFill || r.newGo || len(r.log) == 0 {
 		r.next, r.fill, r.newGo = end, 0, true // the window begins anew
 	}
 }
