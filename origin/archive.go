@@ -196,6 +196,23 @@ func (a *archive) needs() uint64 {
 	return least
 }
 
+// due returns the oldest file with a body that is within its Availability Duration still, where
+// segments are kept for retention and the longest playlist was that long; 0: there is none.
+func (a *archive) due(now time.Time, retention, longest time.Duration) (file uint64) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for i := len(a.all) - 1; i >= 0; i-- {
+		s := &a.all[i]
+		if s.until-int64(max(0, retention-longest-s.dur)) <= now.UnixNano() {
+			break
+		}
+		if !s.gap() && (file == 0 || s.body.File < file) {
+			file = s.body.File
+		}
+	}
+	return file
+}
+
 // span returns when the first segment begins and the last ends, and how many there are.
 func (a *archive) span() (from, to time.Time, n int) {
 	a.mu.RLock()

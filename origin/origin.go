@@ -244,10 +244,6 @@ func (o *Origin) tick(now time.Time) {
 			o.remove(c)
 		}
 	}
-	if o.depot != nil && now.Sub(o.keepers.looked) >= retainEvery {
-		o.keepers.looked = now
-		o.retain(now)
-	}
 }
 
 // channel returns the channel of that name, nil if there is none.

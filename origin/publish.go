@@ -73,7 +73,7 @@ func (c *channel) step(r *rendition, s *step, now time.Time) (changed, ok bool) 
 // mayUse reports whether the rendition may use its next n numbers now, and sees to it that it
 // soon may. Only a disk that has not answered for seconds makes it say no for longer.
 func (c *channel) mayUse(r *rendition, n int, now time.Time) bool {
-	if c.vault == nil || r.next+uint64(n) <= r.grant.ceiling(now) {
+	if c.vault == nil || r.next+uint64(n) <= r.ceiling(now) {
 		return true
 	}
 	if want := r.next + uint64(n); want > r.asked || now.Sub(r.askedAt) > time.Second {
@@ -175,10 +175,13 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 // numbersFor is how many numbers at most go before a segment that follows so.
 func (c *channel) numbersFor(r *rendition, how follow, lost time.Duration) int {
 	n := int(r.fill)
-	switch {
-	case how == followsLoss:
-		n = max(n, r.pieces(lost, 1))
-	case how == followsNot && r.placed:
+	if how == followsLoss {
+		if each := r.pieces(lost, 1); each > 0 {
+			return max(n, each)
+		}
+		how = followsNot // too much to list: see place
+	}
+	if how == followsNot && r.placed {
 		if l := c.lines.latest.number; l > r.timeline {
 			n += int(min(l-r.timeline, maxFillers))
 		}

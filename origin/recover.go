@@ -159,6 +159,15 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 			*l, c.lines.opened = timeline{r.timeline, r.expect, r.timed, r.date}, true
 		}
 	}
+	c.floors = map[string]uint64{}
+	for name, list := range entries {
+		for _, e := range list {
+			if names[name] == nil { // its state is lost
+				c.floors[name] = max(c.floors[name], e.Number+1)
+			}
+		}
+	}
+	c.holed = rec.Missing
 	c.byName.Store(&names)
 	for _, i := range inits { // renditions that use one hold it
 		c.drop(i.up)
@@ -262,8 +271,7 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	r.next = max(r.next, c.published.first)
 	switch {
 	case missing, now.Before(r.grant.at): // so may be what was reserved; the clock was set back
-		r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
-		r.grant = grant{until: r.next} // nothing goes out before a reservation is durable
+		r.leap(now)
 	case s.Clean && c.o.depot.clean:
 		r.skipTo(s.Until) // nothing was used beyond, also where entries were lost
 	default:
@@ -301,6 +309,16 @@ func (r *rendition) whole(entries []*seglog.Entry) []*seglog.Entry {
 
 // leap is beyond all numbers that may have been used where nothing tells how many were.
 const leap = 1 << 20
+
+// leap goes on where nobody can have been. Where the disk does not take a new reservation the
+// next process leaps from the old one, too: this one may use only what that one will skip.
+func (r *rendition) leap(now time.Time) {
+	r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
+	r.grant.until = r.next
+	if now.After(r.grant.at) {
+		r.grant.at = now
+	}
+}
 
 // skipTo takes the numbers below end out of use: the process before may have used them, with
 // or without a trace.

@@ -36,6 +36,7 @@ type rendition struct {
 	shelf    *archive      // on disk alone
 	fresh    []*segment    // appended, and not yet handed to the vault
 	grant    grant         // which numbers may be used, where there is a vault
+	lent     *grant        // one that is on its way to the disk; nil: none is
 	fill     uint64        // numbers that the process before may have used: they become gaps
 	ahead    time.Duration // by how much such gaps made dates run ahead
 	held     []step        // that wait for numbers
@@ -135,6 +136,15 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	}
 	r.log = append(r.log, seg)
 	r.fresh = append(r.fresh, seg)
+}
+
+// ceiling is the first number that may not be used at now: whatever a successor finds on disk,
+// it takes what is below for used.
+func (r *rendition) ceiling(now time.Time) uint64 {
+	if r.lent != nil {
+		return min(r.grant.ceiling(now), r.lent.ceiling(now))
+	}
+	return r.grant.ceiling(now)
 }
 
 func (r *rendition) targetDuration() time.Duration { return time.Duration(r.rule.target) * time.Second }

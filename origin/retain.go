@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -16,6 +17,21 @@ const (
 	moreOut = 10 // percent above Store.KeepFree
 )
 
+// retaining looks at retention until ctx is done. It is a goroutine of its own, since it works
+// on the disk, which may not answer: nobody who publishes waits for it.
+func (o *Origin) retaining(ctx context.Context) {
+	t := time.NewTicker(retainEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			o.retain(now)
+		}
+	}
+}
+
 // A shelfFile is a file of a channel's log, in the eyes of retention.
 type shelfFile struct {
 	c    *channel
@@ -23,7 +39,8 @@ type shelfFile struct {
 }
 
 // retain takes from disk what nobody may ask for any more, and for want of room what is
-// oldest: first in channels that have more than their own bound, then over all.
+// oldest: first in channels that have more than their own bound, then over all. What just left
+// a playlist stays, whatever the bounds (HLSbis 6.2.2): memory has let go of it.
 func (o *Origin) retain(now time.Time) {
 	var all []shelfFile // that can be removed, oldest first in each channel
 	var total int64
@@ -37,7 +54,7 @@ func (o *Origin) retain(now time.Time) {
 			continue
 		}
 		files := l.Files()
-		need := c.expire(now)
+		need, due := c.expire(now)
 		var bytes int64
 		for _, f := range files {
 			bytes += f.Bytes
@@ -48,13 +65,14 @@ func (o *Origin) retain(now time.Time) {
 			bytes -= files[0].Bytes
 			files = files[1:]
 		}
-		for most := c.config.DVRMax; most > 0 && bytes > most && len(files) > 0 && files[0].Sealed; files = files[1:] {
+		mayGo := func(f seglog.FileInfo) bool { return f.Sealed && (due == 0 || f.ID < due) }
+		for most := c.config.DVRMax; most > 0 && bytes > most && len(files) > 0 && mayGo(files[0]); files = files[1:] {
 			c.removeFile(files[0], "channel")
 			bytes -= files[0].Bytes
 		}
 		total += bytes
 		for _, f := range files {
-			if f.Sealed {
+			if mayGo(f) {
 				all = append(all, shelfFile{c, f})
 			}
 		}
@@ -92,11 +110,12 @@ func (o *Origin) makeRoom(all []shelfFile, total int64) int64 {
 // more when it goes.
 func (c *channel) removeFile(f seglog.FileInfo, why string) {
 	c.mu.Lock()
-	if f.ID <= c.gone {
+	if f.ID <= c.going {
 		c.mu.Unlock()
 		return // it is on its way
 	}
-	c.gone = f.ID
+	again := f.ID <= c.gone // it could not be removed
+	c.going, c.gone = f.ID, max(c.gone, f.ID)
 	for _, r := range c.order {
 		for _, s := range r.log {
 			if ref := s.disk.Load(); ref != nil && ref.File <= f.ID {
@@ -106,12 +125,21 @@ func (c *channel) removeFile(f seglog.FileInfo, why string) {
 		r.shelf.expire(time.Now(), c.depth(), c.gone)
 	}
 	c.mu.Unlock()
-	if why != "time" {
+	if why != "time" && !again {
 		c.log.Info("media go before their time, for want of room", "why", why, "until", f.Last, "bytes", f.Bytes)
 	}
 	c.vault.do(func(l *seglog.Log) {
+		files := l.Files()
+		if len(files) == 0 || files[0].ID > f.ID {
+			return // it was asked for twice
+		}
 		if err := l.Remove(f.ID); err != nil {
-			c.log.Warn("a file of the log on disk cannot be removed", "file", f.ID, "error", err)
+			c.mu.Lock()
+			c.going = min(c.going, files[0].ID-1) // the oldest is the next to go
+			c.mu.Unlock()
+			if !again {
+				c.log.Warn("a file of the log on disk cannot be removed: it is tried again", "file", f.ID, "error", err, "every", retainEvery)
+			}
 			return
 		}
 		c.o.metrics.storeRemoved.WithLabelValues(why).Add(float64(f.Bytes))
@@ -126,24 +154,25 @@ func (c *channel) depth() time.Duration {
 	return c.config.DVR
 }
 
-// expire forgets what nobody may ask for any more, and returns the oldest file that is needed; 0: none.
-func (c *channel) expire(now time.Time) (need uint64) {
+// expire forgets what nobody may ask for any more, and returns the oldest file that is needed,
+// and the oldest that holds what is within its Availability Duration and not in memory; 0: none.
+func (c *channel) expire(now time.Time) (need, due uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	note := func(file uint64) {
-		if file != 0 && (need == 0 || file < need) {
-			need = file
+	note := func(least *uint64, file uint64) {
+		if file != 0 && (*least == 0 || file < *least) {
+			*least = file
 		}
 	}
 	for _, r := range c.order {
 		r.shelf.expire(now, c.depth(), c.gone)
-		note(r.shelf.needs())
-		for _, s := range r.log {
+		note(&need, r.shelf.needs())
+		note(&due, r.shelf.due(now, r.rule.retention, r.longest))
+		for _, s := range r.log { // all: written again after a failure, they lie in any order
 			if ref := s.disk.Load(); ref != nil {
-				note(ref.File)
-				break
+				note(&need, ref.File)
 			}
 		}
 	}
-	return need
+	return need, due
 }
