@@ -25,6 +25,9 @@ func (m *machine) past(where string) *playlist.Media {
 	if a.status != 200 {
 		m.Fatalf("GET %s: %d %s", path, a.status, a.body)
 	}
+	if c := a.header.Get("CDN-Cache-Control"); !strings.HasSuffix(c, ", stale-if-error=60") {
+		m.Errorf("edges lose the past while the origin restarts: %s", c)
+	}
 	p, err := playlist.ParseMedia([]byte(a.body))
 	if err != nil {
 		m.Fatal(err)
