@@ -263,6 +263,9 @@ func (in *intake) settle(now time.Time, f files) (steps []step) {
 			}
 			if e.init == nil { // rather an old one than none
 				e.init = f.complete(e.mapPath)
+				if e.init != nil { // its encoder never began anew: those behind it need not wait
+					in.initFloor = min(in.initFloor, e.init.gen-1)
+				}
 			}
 			if e.init == nil {
 				steps = append(steps, in.gap(gapNoInit))

@@ -16,7 +16,7 @@ const (
 	minWindow  = 6    // segments: HLS authoring 8.11
 	maxWindow  = 2048 // segments listed, however short they are
 	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
-	maxFillers = 8    // discontinuities made up for
+	maxFillers = 64   // discontinuities made up for
 	maxFill    = 512  // numbers that a process before may have used and that become gaps
 )
 
