@@ -4,19 +4,32 @@ package origin
 // whose path has been uploaded again since, with other bytes. An encoder can also make the
 // very same bytes again, or begin with a number whose segment was lost before; what proves it
 // then is that the playlist falls back, and that its last segment was uploaded after its
-// successors. It returns the index of the first segment uploaded again, or -1.
-func (in *intake) renewed(p *pushed, f files) int {
+// successors. It returns the index of the first segment uploaded again, or -1, and how many
+// behind it were not: the last one may still be on its way, while a playlist that lists more
+// of them is an old one that came late.
+func (in *intake) renewed(p *pushed, f files) (from, lacks int) {
 	if p.turn < in.newest.turn {
-		return -1 // the encoder went on after this playlist
+		return -1, 0 // the encoder went on after this playlist
 	}
-	from, proof := -1, false
+	if n := in.fit(p); n.dated > 0 && n.clashes == 0 {
+		return -1, 0 // it is this very run's
+	}
+	from = -1
+	proof := false
 	for i := range p.entries {
 		e := &p.entries[i]
 		u, t := f.complete(e.path), in.taken[e.path]
 		if u == nil || u.gen <= in.newest.gen {
-			continue // an encoder that starts over begins its uploads after all of the old run's
+			// An encoder that starts over begins its uploads after all of the old run's.
+			if from >= 0 && !e.gap && !f.arriving(e.path) {
+				lacks++
+			}
+			continue
 		}
-		fellBack := i == len(p.entries)-1 && e.seq < in.newest.seq && in.known[e.seq] == e.path
+		if in.rivals(e.seq, u) {
+			continue
+		}
+		fellBack := i == len(p.entries)-1 && e.seq < in.newest.seq && in.known[e.seq].path == e.path
 		again := t.gen > 0 && t.inc == in.inc && t.seq == e.seq
 		if !again && !(fellBack && (t.gen == 0 || t.inc < in.inc)) {
 			continue
@@ -26,17 +39,28 @@ func (in *intake) renewed(p *pushed, f files) int {
 		}
 		proof = proof || fellBack || u.sum != t.sum
 	}
-	if !proof || in.newest.inc != in.inc && in.fresh {
-		return -1
+	if !proof || lacks > 1 || in.newest.inc != in.inc && in.fresh {
+		return -1, 0
 	}
-	return from
+	return from, lacks
+}
+
+// rivals reports whether u was uploaded by a former incarnation that still runs, and so
+// proves nothing.
+func (in *intake) rivals(seq uint64, u *upload) bool {
+	for _, x := range in.former {
+		if x.made(seq, u, in.hold, in.patience) && x.heard.After(in.since) {
+			return true
+		}
+	}
+	return false
 }
 
 // foreign reports whether p cannot be of this incarnation, though it does not go beyond it:
 // it gives another path to a number, or falls back to numbers never told of.
 func (in *intake) foreign(p *pushed) bool {
 	for i := range p.entries {
-		if path, ok := in.known[p.entries[i].seq]; ok && path != p.entries[i].path {
+		if t, ok := in.known[p.entries[i].seq]; ok && t.path != p.entries[i].path {
 			return true
 		}
 	}
@@ -48,8 +72,6 @@ func (in *intake) foreign(p *pushed) bool {
 // published first; what it left incomplete will not come any more.
 func (in *intake) restart(p *pushed, from int, f files) []step {
 	steps := in.flush(f)
-	in.inc++
-	in.floor, in.initFloor = max(in.floor, in.newest.gen), max(in.initFloor, in.newest.gen)
 	in.begin(p, from, f)
 	return steps
 }
