@@ -1,5 +1,7 @@
 package origin
 
+import "time"
+
 // renewed looks in p for proof that the encoder started over: a segment of this incarnation
 // whose path has been uploaded again since, with other bytes. An encoder can also make the
 // very same bytes again, or begin with a number whose segment was lost before; what proves it
@@ -66,6 +68,27 @@ func (in *intake) foreign(p *pushed) bool {
 	}
 	_, ok := in.known[p.last().seq]
 	return !ok && p.last().seq <= in.max
+}
+
+// strays reports whether p, whose numbers begin beyond those that follow, is of another
+// incarnation: the dates of the two, or else their media times, are not as far apart as the
+// numbers tell. So the ones between are no loss of this one.
+func (in *intake) strays(p *pushed, f files) bool {
+	e, last := &p.entries[0], in.known[in.max]
+	if e.seq <= in.max+1 || e.disc {
+		return false
+	}
+	lost := time.Duration(min(e.seq-in.max-1, maxMissed)) * e.dur
+	slack := (lost + e.dur) / 2
+	if !last.date.IsZero() && !e.pdt.IsZero() {
+		return (e.pdt.Sub(last.date) - last.dur - lost).Abs() > slack
+	}
+	at, ok := in.clock(in.max)
+	u := f.complete(e.path)
+	if !ok || u == nil || !u.timed || u.gen <= in.floor {
+		return false
+	}
+	return (apart(u.start, at, u.format == formatTS) - last.dur - lost).Abs() > slack
 }
 
 // restart ends an incarnation and begins the next. Whatever the old one left complete is

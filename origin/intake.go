@@ -175,6 +175,9 @@ func (in *intake) enter(p *pushed, from int, f files) {
 
 // extend appends what p tells beyond what is known.
 func (in *intake) extend(p *pushed, f files) (steps []step) {
+	if in.strays(p, f) {
+		return in.restart(p, 0, f)
+	}
 	if missed := p.first() - in.max - 1; p.first() > in.max+1 {
 		if missed > maxMissed {
 			return in.restart(p, 0, f) // too much to make up for: a new beginning
@@ -307,7 +310,7 @@ func (in *intake) take(u *upload) step {
 		}
 	}
 	if t, ok := in.known[e.seq]; ok {
-		t.start, t.timed = u.start, u.timed
+		t.gen, t.start, t.timed = u.gen, u.start, u.timed
 		in.known[e.seq] = t
 	}
 	if in.heard = later(in.heard, u.done); e.init != nil {

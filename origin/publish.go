@@ -137,7 +137,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
 	how, missed := r.judge(s, &m)
 	if how != followsNot && r.joins(&c.lines.latest, missed) {
-		how = followsNot
+		how = followsAll
 	}
 	if !c.mayUse(r, 1+c.numbersFor(r, how, missed), now) {
 		return false, false
@@ -175,7 +175,7 @@ func (c *channel) numbersFor(r *rendition, how follow, lost time.Duration) int {
 	switch {
 	case how == followsLoss:
 		n = max(n, r.pieces(lost, 1))
-	case how == followsNot && r.placed:
+	case how >= followsNot && r.placed:
 		if l := c.lines.latest.number; l > r.timeline {
 			n += int(min(l-r.timeline, maxFillers))
 		}
@@ -192,12 +192,12 @@ func (c *channel) place(r *rendition, s *step, m *material, how follow, missed t
 	if r.fill > 0 {
 		c.listFill(r, s, how, now)
 	}
-	if how == followsNot {
-		c.moveOn(r, s, m, now)
+	if how >= followsNot {
+		c.moveOn(r, s, m, how, now)
 	}
 	r.unproven, r.owed, r.format = false, 0, s.up.format
 	r.expect, r.timed = m.start, m.timed
-	if how == followsNot || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
+	if how >= followsNot || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
 		r.tracks = m.tracks
 	}
 }
@@ -209,7 +209,7 @@ func (c *channel) place(r *rendition, s *step, m *material, how follow, missed t
 func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 	least := time.Duration(r.fill) * time.Millisecond
 	total := least
-	if how == followsNot {
+	if how >= followsNot {
 		begins := s.up.done.Add(-s.dur)
 		if plausible(s.pdt, now) {
 			begins = s.pdt
@@ -223,7 +223,7 @@ func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 }
 
 // moveOn puts the segment on a timeline it begins or joins.
-func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
+func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, now time.Time) {
 	slack := 2 * r.targetDuration()
 	guess := s.pdt
 	if !plausible(guess, now) {
@@ -232,8 +232,19 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
 	if r.placed && (guess.Before(r.date) || r.continues(s, m)) {
 		guess = r.date // dates never go back
 	}
-	at := timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess}
-	number, date := c.lines.next(at, !r.placed, s.up.format == formatTS, slack)
+	at := spot{
+		timeline: timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess},
+		fresh:    !r.placed, keeps: how == followsAll, ts: s.up.format == formatTS,
+	}
+	for _, x := range c.order {
+		if x == r || !x.placed || x.gone {
+			continue
+		}
+		if at.edge = later(at.edge, x.date); x.timeline == c.lines.latest.number {
+			at.joined = later(at.joined, x.date)
+		}
+	}
+	number, date := c.lines.next(at, slack)
 	if r.placed && date.Before(r.date) {
 		date = r.date
 	}
@@ -279,14 +290,18 @@ func (c *channel) discontinuity(r *rendition, number uint64, date time.Time, now
 		r.newGo = true
 		return
 	}
-	each := time.Millisecond
-	if missed > 0 {
-		most := time.Duration(c.published.target) * time.Second
-		each = max(each, min(most, date.Sub(r.date)/time.Duration(missed)))
-	}
 	for range missed {
 		r.timeline++
-		if _, ok := r.gap(each, now); ok {
+		// It stands where the others have that timeline, so that a date has one number.
+		if from, ok := c.lines.begins(r.timeline); ok {
+			r.date = later(r.date, from)
+		}
+		to, ok := c.lines.begins(r.timeline + 1)
+		if !ok || r.timeline+1 == number {
+			to = date
+		}
+		dur := max(time.Millisecond, min(to.Sub(r.date), r.targetDuration()))
+		if _, ok := r.gap(dur, now); ok {
 			c.o.metrics.gaps.WithLabelValues(c.name, gapFiller.String()).Inc()
 		}
 	}

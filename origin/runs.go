@@ -33,7 +33,8 @@ type mention struct {
 	at    time.Time // when it was told of first
 	date  time.Time // EXT-X-PROGRAM-DATE-TIME of this very segment; zero: none
 	dur   time.Duration
-	start time.Duration // media time of the upload that was published
+	gen   uint64        // of the upload it is; 0: not known
+	start time.Duration // its media time
 	timed bool          // start is known
 }
 
@@ -131,7 +132,7 @@ func (x *run) clock(seq uint64) (at time.Duration, ok bool) {
 // came, or it comes next.
 func (x *run) made(seq uint64, u *upload, hold, patience time.Duration) bool {
 	if t, ok := x.known[seq]; ok {
-		return t.path == u.path && u.done.Sub(t.at).Abs() <= hold
+		return t.path == u.path && (t.gen == 0 || t.gen == u.gen) && u.done.Sub(t.at).Abs() <= hold
 	}
 	return seq == x.max+1 && u.done.Sub(x.heard) <= patience
 }
@@ -173,15 +174,19 @@ func (in *intake) leaves(x *run, p *pushed, ours *fit, f files) bool {
 	case last == in.max+1 && p.first() <= in.max+1:
 		return false
 	}
-	return next || last <= x.max && in.unseen(p, f) > 1
+	return next || last <= x.max && in.unseen(x, p, f) > 1
 }
 
-// unseen counts what p tells beyond the present incarnation and that it did not upload.
-func (in *intake) unseen(p *pushed, f files) (n int) {
+// unseen counts what p tells beyond the present incarnation and that it did not upload, or x
+// may have.
+func (in *intake) unseen(x *run, p *pushed, f files) (n int) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		u := f.complete(e.path)
-		if e.seq > in.max && !e.gap && (u == nil || u.gen <= in.floor) && !f.arriving(e.path) {
+		if e.seq <= in.max || e.gap || f.arriving(e.path) {
+			continue
+		}
+		if u == nil || u.gen <= in.floor || x.made(e.seq, u, in.hold, in.patience) {
 			n++
 		}
 	}
@@ -242,7 +247,7 @@ func (in *intake) toldOf(x *run, p *pushed, f files) (steps []step) {
 		t, u := x.known[e.seq], f.complete(e.path)
 		if u != nil && u.timed && !t.timed && in.taken[e.path].gen != u.gen && u.done.Sub(t.at).Abs() <= in.hold {
 			if _, ok := in.known[e.seq]; !ok {
-				t.start, t.timed = u.start, true
+				t.gen, t.start, t.timed = u.gen, u.start, true
 				x.known[e.seq] = t
 			}
 		}

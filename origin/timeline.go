@@ -38,29 +38,67 @@ func (l *timeline) dateOf(at time.Duration, ts bool) time.Time {
 type timelines struct {
 	latest timeline
 	opened bool
-	first  uint64 // number of the channel's first timeline, at least 1
+	first  uint64     // number of the channel's first timeline, at least 1
+	past   []timeline // those before the latest, as many as are made up for
 }
 
-// next returns the number of the timeline on which a rendition goes on that cannot go on
-// where it is, and the date of its next segment there. at is that segment by what the
-// rendition alone knows: the number of the timeline it was on (fresh: it was on none yet),
-// its media time, and the date as far as it can be told. slack is how far renditions may be
-// apart in time.
-func (ts *timelines) next(at timeline, fresh, mpegts bool, slack time.Duration) (uint64, time.Time) {
-	if l := &ts.latest; ts.opened && (fresh || l.number > at.number) {
-		date, near := at.date, at.date.Sub(l.date).Abs() <= slack
-		if l.timed && at.timed {
-			date = l.dateOf(at.at, mpegts)
-			near = date.Sub(at.date).Abs() <= slack
-		}
-		if near {
-			return l.number, date
+// begins returns the date of a timeline's beginning; false: it is long past.
+func (ts *timelines) begins(number uint64) (time.Time, bool) {
+	if number == ts.latest.number {
+		return ts.latest.date, ts.opened
+	}
+	for _, l := range ts.past {
+		if l.number == number {
+			return l.date, true
 		}
 	}
-	at.number, ts.opened = ts.first, true
+	return time.Time{}, false
+}
+
+// A spot is where a rendition stands that cannot go on on its timeline.
+type spot struct {
+	timeline           // the number of the one it was on, its next segment's media time, and its date as far as the rendition alone can tell
+	fresh    bool      // it was on none yet
+	keeps    bool      // its own media would go on: it only follows the others
+	ts       bool      // its format is MPEG-TS
+	edge     time.Time // up to where the others are published; zero: there are none
+	joined   time.Time // and those that are on the latest timeline already
+}
+
+// next returns the number of the timeline on which a rendition goes on, and the date of its
+// next segment there. slack is how far renditions may be apart in time.
+//
+// Where the latest timeline is near, it is that one. It is that one, too, where others have
+// published under its number what is later than at, though its clock is another, as when
+// their encoder was replaced and at's was not yet: a date has one number in all renditions,
+// and two that kept opening timelines for each other would break at every segment.
+func (ts *timelines) next(at spot, slack time.Duration) (uint64, time.Time) {
+	if l := &ts.latest; ts.opened && (at.fresh || l.number > at.number) {
+		date, near := at.date, at.date.Sub(l.date).Abs() <= slack
+		if l.timed && at.timed {
+			date = l.dateOf(at.at, at.ts)
+			near = date.Sub(at.date).Abs() <= slack
+		}
+		switch {
+		case near:
+			return l.number, date
+		case at.keeps || at.joined.Sub(at.date) > slack/4:
+			return l.number, at.date
+		}
+	}
+	// What the others have published is of the timelines before.
+	if by := at.edge.Sub(at.date); by > 0 && by <= slack {
+		at.date = at.edge
+	}
+	at.number = ts.first
 	if ts.latest.number >= ts.first {
 		at.number = ts.latest.number + 1
 	}
-	ts.latest = at
+	if ts.opened {
+		if ts.past = append(ts.past, ts.latest); len(ts.past) > maxFillers+1 {
+			ts.past = ts.past[1:]
+		}
+	}
+	ts.latest, ts.opened = at.timeline, true
 	return at.number, at.date
 }

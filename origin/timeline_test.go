@@ -32,7 +32,7 @@ func TestRenditionsShareTimelines(t *testing.T) {
 	ts := timelines{first: 100}
 	f := func(l timeline, fresh bool, number uint64, date time.Duration) {
 		t.Helper()
-		n, d := ts.next(l, fresh, true, 4*time.Second)
+		n, d := ts.next(spot{timeline: l, fresh: fresh, ts: true}, 4*time.Second)
 		if n != number || !d.Equal(start.Add(date)) {
 			t.Errorf("%d, %v; want %d, %v", n, d.Sub(start), number, date)
 		}
