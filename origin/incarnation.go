@@ -83,12 +83,13 @@ func (in *intake) strays(p *pushed, f files) bool {
 	if !last.date.IsZero() && !e.pdt.IsZero() {
 		return (e.pdt.Sub(last.date) - last.dur - lost).Abs() > slack
 	}
-	at, ok := in.clock(in.max)
+	was, ok := in.clock(in.max)
 	u := f.complete(e.path)
-	if !ok || u == nil || !u.timed || u.gen <= in.floor {
+	if !ok || u == nil || u.gen <= in.floor {
 		return false
 	}
-	return (apart(u.start, at, u.format == formatTS) - last.dur - lost).Abs() > slack
+	at, ok := in.begins(u)
+	return ok && (apart(at, was, u.format == formatTS)-last.dur-lost).Abs() > slack
 }
 
 // restart ends an incarnation and begins the next. Whatever the old one left complete is

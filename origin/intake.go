@@ -309,12 +309,13 @@ func (in *intake) take(u *upload) step {
 			in.oldest = in.oldest[1:]
 		}
 	}
-	if t, ok := in.known[e.seq]; ok {
-		t.gen, t.start, t.timed = u.gen, u.start, u.timed
-		in.known[e.seq] = t
-	}
 	if in.heard = later(in.heard, u.done); e.init != nil {
 		in.init = e.init
+	}
+	if t, ok := in.known[e.seq]; ok {
+		t.gen = u.gen
+		t.start, t.timed = in.begins(u)
+		in.known[e.seq] = t
 	}
 	in.turn++
 	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn, u.begun}

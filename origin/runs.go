@@ -128,6 +128,23 @@ func (x *run) clock(seq uint64) (at time.Duration, ok bool) {
 	return 0, false
 }
 
+// begins returns the media time at which u begins if it is this run's: fragments tell it only
+// together with their init segment.
+func (x *run) begins(u *upload) (at time.Duration, ok bool) {
+	if u.outline == nil || x.init == nil || x.init.init == nil {
+		return u.start, u.timed
+	}
+	s := u.outline.Segment(x.init.init)
+	return s.Start, s.Timed
+}
+
+// off is by how much u begins beside where the segment of that number is to begin.
+func (x *run) off(seq uint64, u *upload) (off time.Duration, ok bool) {
+	want, ok := x.clock(seq)
+	at, timed := x.begins(u)
+	return apart(at, want, u.format == formatTS).Abs(), ok && timed
+}
+
 // made reports whether u may be this run's segment of that number: it told of it about when u
 // came, or it comes next.
 func (x *run) made(seq uint64, u *upload, hold, patience time.Duration) bool {
@@ -219,16 +236,13 @@ func (in *intake) theirs(e *entry, u *upload) bool {
 		if !x.made(e.seq, u, in.hold, in.patience) {
 			continue
 		}
-		mine, ok := in.clock(e.seq)
-		its, both := x.clock(e.seq)
-		if both = ok && both && u.timed; both {
-			a, b := apart(u.start, mine, u.format == formatTS).Abs(), apart(u.start, its, u.format == formatTS).Abs()
-			if (a - b).Abs() > 2*continuity {
-				if b < a {
-					return true
-				}
-				continue
+		mine, ok := in.off(e.seq, u)
+		its, both := x.off(e.seq, u)
+		if ok && both && (mine-its).Abs() > 2*continuity {
+			if its < mine {
+				return true
 			}
+			continue
 		}
 		if t, ok := in.known[e.seq]; ok && u.done.Sub(t.at).Abs() > in.hold {
 			return true
@@ -245,9 +259,12 @@ func (in *intake) toldOf(x *run, p *pushed, f files) (steps []step) {
 	for i := range p.entries { // its clock, for telling its uploads from others
 		e := &p.entries[i]
 		t, u := x.known[e.seq], f.complete(e.path)
-		if u != nil && u.timed && !t.timed && in.taken[e.path].gen != u.gen && u.done.Sub(t.at).Abs() <= in.hold {
+		if u == nil || t.gen > 0 {
+			continue
+		}
+		if at, ok := x.begins(u); ok && in.taken[e.path].gen != u.gen && u.done.Sub(t.at).Abs() <= in.hold {
 			if _, ok := in.known[e.seq]; !ok {
-				t.gen, t.start, t.timed = u.gen, u.start, true
+				t.gen, t.start, t.timed = u.gen, at, true
 				x.known[e.seq] = t
 			}
 		}
