@@ -70,26 +70,30 @@ func (in *intake) foreign(p *pushed) bool {
 	return !ok && p.last().seq <= in.max
 }
 
-// strays reports whether p, whose numbers begin beyond those that follow, is of another
-// incarnation: the dates of the two, or else their media times, are not as far apart as the
-// numbers tell. So the ones between are no loss of this one.
+// strays reports whether p, which begins beyond all that this incarnation told of, is of
+// another: its media times, or else its dates, are not as far away as the numbers tell, and
+// so the numbers between are no loss. Where neither is known, a list that is much shorter
+// than the one before it is the beginning of another, too.
 func (in *intake) strays(p *pushed, f files) bool {
 	e, last := &p.entries[0], in.known[in.max]
-	if e.seq <= in.max+1 || e.disc {
+	if e.seq <= in.max {
 		return false
 	}
 	lost := time.Duration(min(e.seq-in.max-1, maxMissed)) * e.dur
 	slack := (lost + e.dur) / 2
-	if !last.date.IsZero() && !e.pdt.IsZero() {
-		return (e.pdt.Sub(last.date) - last.dur - lost).Abs() > slack
-	}
 	was, ok := in.clock(in.max)
-	u := f.complete(e.path)
-	if !ok || u == nil || u.gen <= in.floor {
-		return false
+	if u := f.complete(e.path); ok && u != nil && u.gen > in.floor {
+		if at, ok := in.begins(u); ok {
+			return (apart(at, was, u.format == formatTS) - last.dur - lost).Abs() > slack
+		}
 	}
-	at, ok := in.begins(u)
-	return ok && (apart(at, was, u.format == formatTS)-last.dur-lost).Abs() > slack
+	if !last.date.IsZero() && !e.pdt.IsZero() {
+		off := (e.pdt.Sub(last.date) - last.dur - lost).Abs() > slack
+		if lost > 0 || !off { // the clock alone may have been set
+			return off
+		}
+	}
+	return 2*uint64(len(p.entries)) <= in.max+1-in.first
 }
 
 // restart ends an incarnation and begins the next. Whatever the old one left complete is

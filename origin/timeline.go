@@ -87,7 +87,7 @@ func (ts *timelines) next(at spot, slack time.Duration) (uint64, time.Time) {
 		}
 	}
 	// What the others have published is of the timelines before.
-	if by := at.edge.Sub(at.date); by > 0 && by <= slack {
+	if by := at.edge.Sub(at.date); by > 0 && by <= 2*slack {
 		at.date = at.edge
 	}
 	at.number = ts.first
