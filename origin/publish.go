@@ -136,7 +136,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	}
 	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
 	how, missed := r.judge(s, &m)
-	if how != followsNot && r.joins(&c.lines.latest, missed) {
+	if how != followsNot && c.joining(r, missed) > 0 {
 		how = followsAll
 	}
 	if !c.mayUse(r, 1+c.numbersFor(r, how, missed), now) {
@@ -193,7 +193,7 @@ func (c *channel) place(r *rendition, s *step, m *material, how follow, missed t
 		c.listFill(r, s, how, now)
 	}
 	if how >= followsNot {
-		c.moveOn(r, s, m, how, now)
+		c.moveOn(r, s, m, how, missed, now)
 	}
 	r.unproven, r.owed, r.format = false, 0, s.up.format
 	r.expect, r.timed = m.start, m.timed
@@ -222,8 +222,19 @@ func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 	c.o.metrics.gaps.WithLabelValues(c.name, gapRestart.String()).Add(float64(n))
 }
 
+// joining returns the number of the timeline that the rendition has to join; 0: none.
+func (c *channel) joining(r *rendition, lost time.Duration) (number uint64) {
+	c.lines.newest(func(l *timeline) bool {
+		if r.joins(l, lost) {
+			number = l.number
+		}
+		return number > 0 || l.number <= r.timeline
+	})
+	return number
+}
+
 // moveOn puts the segment on a timeline it begins or joins.
-func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, now time.Time) {
+func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, missed time.Duration, now time.Time) {
 	slack := 2 * r.targetDuration()
 	guess := s.pdt
 	if !plausible(guess, now) {
@@ -234,7 +245,10 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, now tim
 	}
 	at := spot{
 		timeline: timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess},
-		fresh:    !r.placed, keeps: how == followsAll, ts: s.up.format == formatTS,
+		fresh:    !r.placed, ts: s.up.format == formatTS,
+	}
+	if how == followsAll {
+		at.over = c.joining(r, missed)
 	}
 	for _, x := range c.order {
 		if x == r || !x.placed || x.gone {

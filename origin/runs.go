@@ -240,15 +240,15 @@ func (in *intake) refutes(x *run, p *pushed, f files) bool {
 // media than none.
 func (in *intake) theirs(e *entry, u *upload) bool {
 	for _, x := range in.former {
-		if !x.made(e.seq, u, in.hold, in.patience) {
-			continue
-		}
 		mine, ok := in.off(e.seq, u)
 		its, both := x.off(e.seq, u)
 		if ok && both && (mine-its).Abs() > 2*continuity {
-			if its < mine {
+			if its <= e.dur/2 && its < mine {
 				return true
 			}
+			continue
+		}
+		if !x.made(e.seq, u, in.hold, in.patience) {
 			continue
 		}
 		if t, ok := in.known[e.seq]; ok && u.done.Sub(t.at).Abs() > in.hold {

@@ -1,6 +1,9 @@
 package origin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A timeline is a run of media times that one clock made. All renditions of a channel are
 // on the same ones, so that "matching timestamps and discontinuity numbers" (HLSbis 6.2.4)
@@ -55,11 +58,23 @@ func (ts *timelines) begins(number uint64) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// newest calls yield with the latest timeline and those before it, until it returns true.
+func (ts *timelines) newest(yield func(l *timeline) bool) {
+	if !ts.opened || yield(&ts.latest) {
+		return
+	}
+	for i := range slices.Backward(ts.past) {
+		if yield(&ts.past[i]) {
+			return
+		}
+	}
+}
+
 // A spot is where a rendition stands that cannot go on on its timeline.
 type spot struct {
 	timeline           // the number of the one it was on, its next segment's media time, and its date as far as the rendition alone can tell
 	fresh    bool      // it was on none yet
-	keeps    bool      // its own media would go on: it only follows the others
+	over     uint64    // its own media would go on, and it only follows the others to that timeline; 0: they would not
 	ts       bool      // its format is MPEG-TS
 	edge     time.Time // up to where the others are published; zero: there are none
 	joined   time.Time // and those that are on the latest timeline already
@@ -73,18 +88,32 @@ type spot struct {
 // their encoder was replaced and at's was not yet: a date has one number in all renditions,
 // and two that kept opening timelines for each other would break at every segment.
 func (ts *timelines) next(at spot, slack time.Duration) (uint64, time.Time) {
-	if l := &ts.latest; ts.opened && (at.fresh || l.number > at.number) {
-		date, near := at.date, at.date.Sub(l.date).Abs() <= slack
+	var found *timeline
+	date, until := at.date, time.Time{} // when the timeline after l begins
+	ts.newest(func(l *timeline) bool {
+		latest := l == &ts.latest
+		if l.number <= at.number && !(at.fresh && latest) {
+			return true
+		}
+		date = at.date
+		near := latest && at.date.Sub(l.date).Abs() <= slack
 		if l.timed && at.timed {
 			date = l.dateOf(at.at, at.ts)
-			near = date.Sub(at.date).Abs() <= slack
+			near = date.Sub(at.date).Abs() <= slack && (latest || date.Before(until))
 		}
-		switch {
-		case near:
-			return l.number, date
-		case at.keeps || at.joined.Sub(at.date) > slack/4:
-			return l.number, at.date
+		if near {
+			found = l
 		}
+		until = l.date
+		return near || at.fresh
+	})
+	switch {
+	case found != nil:
+		return found.number, date
+	case at.over > 0:
+		return at.over, at.date
+	case ts.opened && (at.fresh || ts.latest.number > at.number) && at.joined.Sub(at.date) > slack/4:
+		return ts.latest.number, at.date
 	}
 	// What the others have published is of the timelines before.
 	if by := at.edge.Sub(at.date); by > 0 && by <= 2*slack {
