@@ -47,7 +47,7 @@ func FuzzOverlap(f *testing.F) {
 			s.pass(4 * time.Second)
 			for _, name := range []string{"hi", "lo"} {
 				got := strings.Fields(s.seen(name))
-				for _, word := range got[max(0, len(got)-6):] {
+				for _, word := range got[max(0, len(got)-4):] {
 					if !strings.HasPrefix(strings.TrimPrefix(word, "|"), fmt.Sprintf("%d.", last.run)) {
 						t.Errorf("%s: the encoder that is left, %d, is not seen: %q", name, last.run, got)
 						break
@@ -105,7 +105,7 @@ func (d *duel) do(op byte) {
 		d.push(e, 0, c)
 		d.push(e, 1, c)
 	}
-	d.pass([]time.Duration{time.Second, 2 * time.Second, time.Second, 300 * time.Millisecond}[op>>4&3])
+	d.pass([]time.Duration{time.Second, 2 * time.Second, time.Second, 1500 * time.Millisecond}[op>>4&3])
 }
 
 func (d *duel) cut(who int) bench.Cut {

@@ -16,7 +16,10 @@ import (
 // at once, as it is after any restart. A former one is present again when the present one has
 // fallen silent and it has not.
 
-const maxFormer = 3 // incarnations known besides the present one
+const (
+	maxFormer = 3                      // incarnations known besides the present one
+	sameDate  = 250 * time.Millisecond // an encoder says the same date of a segment each time
+)
 
 // A run is one incarnation of the encoder, as far as its playlists tell.
 type run struct {
@@ -79,18 +82,17 @@ type fit struct {
 func (x *run) fit(p *pushed) (n fit) {
 	for i := range p.entries {
 		e := &p.entries[i]
-		slack := max(500*time.Millisecond, e.dur/2)
 		t, ok := x.known[e.seq]
 		if !ok {
 			before, ok := x.known[e.seq-1]
-			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= slack {
+			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= max(sameDate, e.dur/4) {
 				n.dated++
 			}
 			continue
 		}
 		compare := !t.date.IsZero() && !e.pdt.IsZero()
 		switch {
-		case t.path != e.path, compare && e.pdt.Sub(t.date).Abs() > slack:
+		case t.path != e.path, compare && e.pdt.Sub(t.date).Abs() > sameDate:
 			n.clashes++
 			continue
 		case compare:
@@ -240,6 +242,9 @@ func (in *intake) refutes(x *run, p *pushed, f files) bool {
 // media than none.
 func (in *intake) theirs(e *entry, u *upload) bool {
 	for _, x := range in.former {
+		if t := x.known[e.seq]; t.gen > 0 && t.gen != u.gen {
+			continue // it has that one
+		}
 		mine, ok := in.off(e.seq, u)
 		its, both := x.off(e.seq, u)
 		if ok && both && (mine-its).Abs() > 2*continuity {
