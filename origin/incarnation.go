@@ -70,6 +70,13 @@ func (in *intake) foreign(p *pushed) bool {
 	return !ok && p.last().seq <= in.max
 }
 
+// another reports whether p gives other dates to all that this incarnation told of, so that it
+// is of another, though nothing of that was uploaded yet or all of it was lost.
+func (in *intake) another(p *pushed) bool {
+	n := in.fit(p)
+	return n.far > 0 && n.same == 0
+}
+
 // strays reports whether p, which begins beyond all that this incarnation told of, is of
 // another: its media times, or else its dates, are not as far away as the numbers tell, and
 // so the numbers between are no loss. Where neither is known, a list that is much shorter

@@ -107,6 +107,8 @@ func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
 		steps = in.restart(p, from, f)
 	case in.foreign(p):
 		steps = in.restart(p, 0, f)
+	case p.last().seq > in.max && in.another(p):
+		steps = in.restart(p, 0, f)
 	case p.last().seq > in.max:
 		steps = in.extend(p, f)
 	default:

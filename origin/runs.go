@@ -77,6 +77,7 @@ type fit struct {
 	same    int // entries it knows, by path and date
 	dated   int // of these, or next to these, such that have the same date: that is no accident
 	clashes int // entries that are others by their path or date
+	far     int // of these, such that no clock that is read anew explains
 }
 
 func (x *run) fit(p *pushed) (n fit) {
@@ -94,6 +95,9 @@ func (x *run) fit(p *pushed) (n fit) {
 		switch {
 		case t.path != e.path, compare && e.pdt.Sub(t.date).Abs() > sameDate:
 			n.clashes++
+			if t.path == e.path && e.pdt.Sub(t.date).Abs() > max(2*sameDate, e.dur/2) {
+				n.far++
+			}
 			continue
 		case compare:
 			n.dated++
