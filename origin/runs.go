@@ -204,7 +204,7 @@ func (in *intake) leaves(x *run, p *pushed, ours *fit, f files) bool {
 	case last == in.max+1 && p.first() <= in.max+1:
 		return false
 	}
-	return next || last <= x.max && in.unseen(x, p, f) > 1
+	return next || x.max > in.max && in.unseen(x, p, f) > 1
 }
 
 // unseen counts what p tells beyond the present incarnation and that it did not upload, or x
