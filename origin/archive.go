@@ -36,6 +36,7 @@ type archive struct {
 	words   []string       // endings of names
 	inits   []*initSegment // used by all; [0] is nil
 	longest time.Duration  // of the playlists over it that were served
+	cleared uint64         // files up to this one are gone, and nothing names them any more
 	spoilt  uint64         // counts changes of what stays
 }
 
@@ -79,6 +80,17 @@ func (a *archive) spoil(number uint64) {
 	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
 	if ok {
 		a.all[i].body = seglog.Ref{}
+		a.spoilt++
+	}
+}
+
+// fill says where the body of a segment is that was shelved before it was durable.
+func (a *archive) fill(number uint64, ref seglog.Ref) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i, ok := slices.BinarySearchFunc(a.all, number, func(s shelved, n uint64) int { return cmp.Compare(s.number, n) })
+	if ok {
+		a.all[i].body = ref
 		a.spoilt++
 	}
 }
@@ -148,6 +160,13 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 		}
 		n++
 	}
+	for i := n; gone > a.cleared && i < len(a.all); i++ { // written again after a failure, a body may lie out of order
+		if s := &a.all[i]; !s.gap() && s.body.File <= gone {
+			s.body = seglog.Ref{}
+			a.spoilt++
+		}
+	}
+	a.cleared = max(a.cleared, gone)
 	if n == 0 {
 		return 0
 	}
@@ -168,12 +187,30 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 func (a *archive) needs() uint64 {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for i := range a.all { // bodies were written in this order
-		if !a.all[i].gap() {
-			return a.all[i].body.File
+	least := uint64(0)
+	for i := range a.all {
+		if s := &a.all[i]; !s.gap() && (least == 0 || s.body.File < least) {
+			least = s.body.File
 		}
 	}
-	return 0
+	return least
+}
+
+// due returns the oldest file with a body that is within its Availability Duration still, where
+// segments are kept for retention and the longest playlist was that long; 0: there is none.
+func (a *archive) due(now time.Time, retention, longest time.Duration) (file uint64) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for i := len(a.all) - 1; i >= 0; i-- {
+		s := &a.all[i]
+		if s.until-int64(max(0, retention-longest-s.dur)) <= now.UnixNano() {
+			break
+		}
+		if !s.gap() && (file == 0 || s.body.File < file) {
+			file = s.body.File
+		}
+	}
+	return file
 }
 
 // span returns when the first segment begins and the last ends, and how many there are.

@@ -3,7 +3,12 @@ package origin
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
 	"net/http"
+	"path"
+	"slices"
 	"time"
 )
 
@@ -54,19 +59,106 @@ func (o *Origin) MakeAsset(ctx context.Context, r AssetRequest) (AssetInfo, erro
 	if err := checkAsset(r.Asset); err != nil {
 		return AssetInfo{}, err
 	}
-	return AssetInfo{}, noStore(r.Asset)
+	if o.depot == nil {
+		return AssetInfo{}, noStore(r.Asset)
+	}
+	if !r.End.IsZero() && !r.End.After(r.Start) {
+		return AssetInfo{}, refuse(http.StatusBadRequest, "bad_time", "asset %s: it ends (%v) before it begins (%v)", r.Asset, r.End, r.Start)
+	}
+	if err := o.assets.claim(r.Asset); err != nil {
+		return AssetInfo{}, err
+	}
+	a, err := o.makeAsset(ctx, r)
+	o.assets.settle(r.Asset, a)
+	if err != nil {
+		return AssetInfo{}, err
+	}
+	o.opts.Log.Info("asset is made", "asset", r.Asset, "channel", r.Channel, "start", a.is.Info.Start, "duration", a.is.Info.Duration, "bytes", a.is.Info.Bytes, "gaps", a.is.Info.Gaps)
+	return a.is.Info, nil
 }
 
 // Assets returns all there are, by name.
-func (o *Origin) Assets() []AssetInfo { return nil }
+func (o *Origin) Assets() []AssetInfo {
+	o.assets.mu.Lock()
+	defer o.assets.mu.Unlock()
+	var out []AssetInfo
+	for _, name := range slices.Sorted(maps.Keys(o.assets.all)) {
+		if a := o.assets.all[name]; a.removed.IsZero() {
+			out = append(out, a.is.Info)
+		}
+	}
+	return out
+}
 
-// RemoveAsset removes one: its playlists are 404 from now on, and its media go unless its
-// channel still needs them. [ErrNoAsset] (404) where there is none.
+// RemoveAsset removes one: its playlists are 410 from now on, and its media go when those who
+// have a playlist may have played it ("segments remain available for at least the playlist
+// duration", HLSbis 6.2.2); until then its name is taken. [ErrNoAsset] (404) where there is
+// none.
 func (o *Origin) RemoveAsset(name string) error {
 	if err := checkAsset(name); err != nil {
 		return err
 	}
-	return noStore(name)
+	if o.depot == nil {
+		return noStore(name)
+	}
+	o.assets.mu.Lock()
+	a := o.assets.all[name]
+	if a == nil || !a.removed.IsZero() {
+		o.assets.mu.Unlock()
+		return refuse(http.StatusNotFound, reasonNoAsset, "asset %s: %w", name, ErrNoAsset)
+	}
+	a.removed = time.Now()
+	o.assets.mu.Unlock()
+	o.opts.Log.Info("asset is removed: its playlists are gone, its media follow", "asset", name, "in", a.is.Info.Duration)
+	// A restart must not bring it back.
+	if err := o.depot.fs.Remove(path.Join(o.depot.asset(name), assetFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("asset %s: %w", name, err)
+	}
+	return nil
+}
+
+// retainAssets takes the media of removed assets away when their time is over, and returns the
+// bytes of all assets that no channel has any more.
+func (o *Origin) retainAssets(now time.Time, live map[liveFile]bool) (bytes int64) {
+	o.assets.mu.Lock()
+	var over []*asset
+	for name, a := range o.assets.all {
+		if !a.removed.IsZero() && now.Sub(a.removed) > a.is.Info.Duration {
+			over = append(over, a)
+			delete(o.assets.all, name)
+			o.assets.making[name] = true // until its files are gone
+			continue
+		}
+		for _, f := range a.is.Files {
+			if !live[liveFile{a.is.Epoch, f.ID}] {
+				bytes += f.Bytes
+			}
+		}
+	}
+	o.assets.mu.Unlock()
+	for _, a := range over {
+		name := a.is.Info.Asset
+		a.close()
+		if err := o.depot.clearDir(o.depot.asset(name)); err != nil {
+			o.opts.Log.Warn("files of a removed asset cannot be taken away", "asset", name, "error", err)
+		}
+		o.assets.settle(name, nil)
+	}
+	return bytes
+}
+
+// liveFile is a file of a channel's log.
+type liveFile struct {
+	epoch string
+	id    uint64
+}
+
+func (a *asset) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.log != nil {
+		_ = a.log.Close() // it was only read
+	}
 }
 
 func noStore(name string) error {

@@ -49,9 +49,12 @@ type channel struct {
 	lastPush   time.Time
 	silent     bool // nothing has been published for long, and the log says so
 	closed     bool
-	restored   bool   // from disk
-	sealed     bool   // nothing is published any more: the process ends
-	gone       uint64 // files of the log up to this one were removed for want of room
+	restored   bool              // from disk
+	holed      bool              // and part of what was durable is missing
+	floors     map[string]uint64 // numbers below were used by renditions of which all else is lost
+	sealed     bool              // nothing is published any more: the process ends
+	gone       uint64            // files of the log up to this one are forgotten
+	going      uint64            // and up to this one are being removed
 	ranges     dateRanges
 	stateAt    time.Time // since when state is what it is; zero: from the beginning
 }
@@ -220,7 +223,10 @@ func (c *channel) addRendition(path string) *rendition {
 	r.order = len(c.order)
 	r.grant = grant{until: r.next, at: c.since, pace: firstPace}
 	if c.restored { // the process before may have had one of that name, and not come to write it down
-		r.next = r.grant.ceiling(time.Now())
+		r.next = max(r.grant.ceiling(time.Now()), c.floors[name])
+		if c.holed { // or it was lost
+			r.leap(time.Now())
+		}
 		r.show()
 	}
 	r.ranges = c.ranges.list

@@ -41,10 +41,7 @@ func (r *rendition) judge(s *step, m *material) (how follow, lost time.Duration)
 	case !r.placed || r.newGo, r.format != s.up.format, !sameTracks(r.tracks, m.tracks, r.unproven):
 		return followsNot, 0
 	case !r.timed || !m.timed:
-		if r.unproven {
-			return followsNot, 0
-		}
-		return r.afterUntold(r.owed)
+		return r.judgeUntimed(s)
 	}
 	off := apart(m.start, r.expect, r.format == formatTS)
 	near := continuity
@@ -58,6 +55,28 @@ func (r *rendition) judge(s *step, m *material) (how follow, lost time.Duration)
 		return r.afterUntold(off)
 	case off > 0 && r.passed(s, off):
 		return followsLoss, off
+	}
+	return followsNot, 0
+}
+
+// judgeUntimed is judge for media that tell no time (packed audio, captions). Where it was the
+// origin that began anew, and not the encoder, dates have to do.
+func (r *rendition) judgeUntimed(s *step) (follow, time.Duration) {
+	switch {
+	case !r.unproven:
+		return r.afterUntold(r.owed)
+	case !r.restored:
+		return followsNot, 0
+	}
+	begins := s.up.done.Add(-s.dur)
+	if plausible(s.pdt, s.up.done) {
+		begins = s.pdt
+	}
+	switch lost := begins.Sub(r.date); {
+	case lost.Abs() <= r.targetDuration():
+		return followsOn, 0
+	case lost > 0:
+		return followsLoss, lost
 	}
 	return followsNot, 0
 }

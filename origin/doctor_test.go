@@ -74,6 +74,12 @@ func TestTheDoctorSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
 	}
 	f("b/unaligned", 2, shift(time.Second), "5 of 5", "n_forced*2")
 	f("", 2, shift(100*time.Millisecond))
+	f("", 2, func(a, b *patient) { // where a timeline begins, encoders begin with what they have
+		shift(time.Second)(a, b)
+		for i := range b.newest {
+			b.newest[i].timeline++
+		}
+	})
 	f("", 2, shift(time.Minute)) // they have nothing in common yet
 	f("", 2, func(a, b *patient) { shift(time.Second)(a, b); b.tracks = b.tracks[1:] })
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/cmaf"
 	"weir/playlist"
 )
 
@@ -147,6 +148,23 @@ func shown(t testing.TB, file string) (n int) {
 		_, _ = fmt.Sscanf(line, "frame=%d", &n)
 	}
 	return n
+}
+
+// What a segment's first key frame shows is what there is at the segment's date, or it is no
+// picture of it.
+func TestAPictureShowsTheBeginningOfItsSegment(t *testing.T) {
+	f := func(at time.Duration, timed, want bool) {
+		t.Helper()
+		u := &upload{probe: probe{format: formatTS, start: time.Minute, timed: timed, keys: []cmaf.KeyFrame{{At: time.Minute + at, Length: 188}}}}
+		if got := keyOf(u).Length > 0; got != want {
+			t.Errorf("%v later: %v", at, got)
+		}
+	}
+	f(0, true, true)
+	f(80*time.Millisecond, true, true) // behind pictures that are shown before it
+	f(time.Second, true, false)
+	f(0, false, false)
+	f(wrap, true, true)
 }
 
 // A picture's number is its segment's: while the window slides over a lost segment, one

@@ -41,7 +41,7 @@ func (in *intake) renewed(p *pushed, f files) (from, lacks int) {
 		}
 		proof = proof || fellBack || u.sum != t.sum
 	}
-	if !proof || lacks > 1 || in.newest.inc != in.inc && in.fresh {
+	if !proof || in.newest.inc != in.inc && in.fresh {
 		return -1, 0
 	}
 	return from, lacks

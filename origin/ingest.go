@@ -41,6 +41,19 @@ func (o *Origin) LocalIngest() web.Handler {
 	})
 }
 
+// LastPublished returns when the rendition whose playlist is pushed at path last published a
+// segment, also before the origin was started again; zero: it has not.
+func (o *Origin) LastPublished(channel, path string) (at time.Time) {
+	if c := o.channel(channel); c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if r := c.byPath[path]; r != nil {
+			at = r.last
+		}
+	}
+	return at
+}
+
 // BeforeBody decides whether a request to [Origin.Ingest] may send its body: who it is from
 // and where it goes. It is for wire.NetOptions.BeforeBody, so that a challenge comes before
 // the upload (RFC 9110 10.1.1).

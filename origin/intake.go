@@ -84,6 +84,7 @@ type intake struct {
 	aside     []*pushed // they told nothing new when they came: late, or early
 	fresh     bool      // nothing of this incarnation was published yet
 	ended     bool      // EXT-X-ENDLIST stands behind the last entry told of
+	dated     time.Time // what the encoder said of when the newest segment began; zero: nothing
 }
 
 func newIntake() *intake { return &intake{run: newRun(), taken: map[string]taken{}} }
@@ -99,10 +100,12 @@ func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
 		}
 		return append(steps, in.settle(p.at, f)...), len(steps) == 0
 	}
-	from, _ := in.renewed(p, f)
+	from, lacks := in.renewed(p, f)
 	switch {
 	case !in.started:
 		in.begin(p, 0, f)
+	case from >= 0 && lacks > 1: // rather late than early
+		steps, stale = in.restart(in.confirmed(p, from, f), from, f), true
 	case from >= 0:
 		steps = in.restart(p, from, f)
 	case in.foreign(p):
@@ -135,10 +138,10 @@ func (in *intake) arrived(now time.Time, f files) (steps []step) {
 		if now.Sub(p.at) > 2*in.hold {
 			break // too old to have been early: it was late
 		}
-		// What lists more than was uploaded since was late rather than early.
-		if from, lacks := in.renewed(p, f); from >= 0 && lacks == 0 {
-			steps = in.restart(p, from, f)
-			in.ended = p.end
+		if from, _ := in.renewed(p, f); from >= 0 {
+			sure := in.confirmed(p, from, f)
+			steps = in.restart(sure, from, f)
+			in.ended = p.end && sure == p
 			break
 		}
 		if p.last().seq > in.max && in.whose(p, f) == nil { // and told of what only comes now
@@ -151,6 +154,31 @@ func (in *intake) arrived(now time.Time, f files) (steps []step) {
 		}
 	}
 	return append(steps, in.settle(now, f)...)
+}
+
+// confirmed returns what a playlist that was put aside says for certain of the incarnation that
+// begins at its entry from. It may have been early, the new run's, or late, the old run's last
+// word: the two have the same names and numbers. So no more is taken from it than what is
+// uploaded again by now, and no date that is not later than all of the old run's.
+func (in *intake) confirmed(p *pushed, from int, f files) *pushed {
+	last := from
+	for i := range p.entries {
+		if u := f.complete(p.entries[i].path); u != nil && u.gen > in.newest.gen || f.arriving(p.entries[i].path) {
+			last = max(last, i)
+		}
+	}
+	late := !p.last().pdt.IsZero() && !p.last().pdt.After(in.dated)
+	if last == len(p.entries)-1 && !late {
+		return p
+	}
+	sure := *p
+	sure.entries = slices.Clone(p.entries[:last+1])
+	for i := range sure.entries {
+		if late {
+			sure.entries[i].pdt = time.Time{}
+		}
+	}
+	return &sure
 }
 
 // begin starts an incarnation with the entries of p from the given one on.
@@ -252,6 +280,9 @@ func (in *intake) settle(now time.Time, f files) (steps []step) {
 			}
 			if e.init == nil { // rather an old one than none
 				e.init = f.complete(e.mapPath)
+				if e.init != nil { // its encoder never began anew: those behind it need not wait
+					in.initFloor = min(in.initFloor, e.init.gen-1)
+				}
 			}
 			if e.init == nil {
 				steps = append(steps, in.gap(gapNoInit))
@@ -321,6 +352,6 @@ func (in *intake) take(u *upload) step {
 	}
 	in.turn++
 	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn, u.begun}
-	in.taken[e.path] = in.newest
+	in.taken[e.path], in.dated = in.newest, e.pdt
 	return step{entry: e, up: u, fresh: fresh}
 }

@@ -203,6 +203,20 @@ func (c *channel) deposit(r *rendition, seg *segment) deposit {
 	return d
 }
 
+// lend returns what the vault writes next. From now on a successor may find the reservations
+// in it, so they bind, beside those that are durable.
+func (c *channel) lend(v *vault) ([]deposit, []stateOf) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ds, state := v.take()
+	for i := range state {
+		if r := state[i].r; r != nil {
+			r.lent = &state[i].grant
+		}
+	}
+	return ds, state
+}
+
 // kept is told by the vault what is durable now.
 func (c *channel) kept(ds []deposit, state []stateOf) {
 	now := time.Now()
@@ -213,12 +227,13 @@ func (c *channel) kept(ds []deposit, state []stateOf) {
 		d.seg.onDisk = true
 		if !d.entry.Body.IsZero() {
 			d.seg.disk.Store(&d.entry.Body)
+			d.r.shelf.fill(d.seg.number, d.entry.Body) // it may have left memory before
 		}
 		c.o.metrics.storeDelay.Observe(now.Sub(d.seg.listed).Seconds())
 	}
 	for _, s := range state {
 		if s.r != nil {
-			s.r.grant = s.grant
+			s.r.grant, s.r.lent = s.grant, nil
 		}
 	}
 	if c.closed {

@@ -3,15 +3,17 @@ package origin
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/seglog"
 )
 
-// keepers are the goroutines that write to the Store, one for each channel, while an Origin
-// runs.
+// keepers are the goroutines that write to the Store, one for each channel, and the one that
+// looks at retention, while an Origin runs.
 type keepers struct {
-	looked time.Time // when retention was looked at last; for the goroutine of Run
+	waiting  atomic.Int64  // bytes that wait for the disk
+	retained chan struct{} // closed when retention has ended; for the goroutine of Run
 
 	mu     sync.Mutex // guards what follows
 	ctx    context.Context
@@ -23,7 +25,8 @@ type keepers struct {
 
 // newVault returns the vault of a channel; l is its log, nil: a new one is made.
 func (c *channel) newVault(l *seglog.Log) *vault {
-	v := newVault(c.o.opts.Memory/4, c.log, c.o.metrics)
+	v := newVault(c.o.opts.Memory/4, &c.o.keepers.waiting, c.log, c.o.metrics)
+	v.next = func() ([]deposit, []stateOf) { return c.lend(v) }
 	v.done = c.kept
 	v.channel = c.name
 	v.open = func() (*seglog.Log, error) { return c.o.depot.fresh(c.name, c.config) }
@@ -46,6 +49,12 @@ func (k *keepers) begin(o *Origin) {
 			k.start(c.vault)
 		}
 	}
+	k.retained = make(chan struct{})
+	ctx, done := k.ctx, k.retained
+	go func() {
+		defer close(done)
+		o.retaining(ctx)
+	}()
 }
 
 // add starts writing for a channel that begins.
@@ -87,16 +96,16 @@ func (k *keepers) end(o *Origin) {
 	}
 	k.mu.Lock()
 	k.stop()
-	var left []*vault
+	left := []<-chan struct{}{k.retained}
 	for v := range k.all {
-		left = append(left, v)
+		left = append(left, v.ended)
 	}
 	k.mu.Unlock()
 	bound := time.NewTimer(finishAfter)
 	defer bound.Stop()
-	for _, v := range left {
+	for _, ended := range left {
 		select {
-		case <-v.ended:
+		case <-ended:
 		case <-bound.C:
 			o.opts.Log.Error("the disk did not take what was published before the end: the next start finds gaps", "store.dir", o.depot.dir, "waited", finishAfter)
 			return

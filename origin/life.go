@@ -16,6 +16,9 @@ func (c *channel) tick(now time.Time, short bool) (over bool) {
 		c.apply(r, r.in.settle(now, &c.store), now)
 		r.release(now, short || c.tight(), c.vault != nil, c.retire)
 	}
+	if short && c.vault != nil {
+		c.vault.yield()
+	}
 	c.bury(now)
 	c.listen(now)
 	c.examine(now)

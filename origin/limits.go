@@ -108,11 +108,11 @@ func (a *accounts) enter(t target) (leave func(), err error) {
 }
 
 // pacer returns a function that takes bytes that came off the account and says how long
-// nothing more may be read.
+// nothing more may be read; nil: the publisher has no rate.
 func (a *accounts) pacer(t target) func(n int) time.Duration {
 	rate := t.limits.Rate
 	if rate <= 0 {
-		return func(int) time.Duration { return 0 }
+		return nil
 	}
 	return func(n int) time.Duration {
 		a.mu.Lock()

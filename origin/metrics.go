@@ -29,6 +29,7 @@ type metrics struct {
 	storeLost       prometheus.Counter
 	storeRemoved    *prometheus.CounterVec
 	storeReads      *prometheus.CounterVec
+	storeScrubbed   *prometheus.CounterVec
 	answers         [answerKinds][len(codeClasses)]prometheus.Counter
 }
 
@@ -135,6 +136,9 @@ func (m *metrics) store(f promauto.Factory, o *Origin) {
 	}, []string{"why"})
 	m.storeReads = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, error.",
+	}, []string{"result"})
+	m.storeScrubbed = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_scrubbed_total", Help: "Segments on disk checked after a start, by result: ok, damaged, gone, error.",
 	}, []string{"result"})
 	if o.depot == nil && o.opts.Store == nil {
 		return

@@ -116,6 +116,7 @@ type Origin struct {
 	depot    *depot                              // nil: memory only
 	bodies   *bodies                             // read from the depot
 	pasts    pasts
+	assets   assets
 	keepers  keepers
 	lost     map[string]bool                      // channels whose log cannot be opened; never changed after New
 	closed   atomic.Pointer[map[string]time.Time] // names of ended channels of which nothing is left; likewise
@@ -160,12 +161,13 @@ func New(opts Options) (*Origin, error) {
 	o.metrics = newMetrics(opts.Registerer, o)
 	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
 	o.lost = map[string]bool{}
+	o.assets.all, o.assets.making = map[string]*asset{}, map[string]bool{}
 	if opts.Store != nil {
 		var err error
 		if o.depot, err = openDepot(*opts.Store); err != nil {
 			return nil, err
 		}
-		if err := o.recoverAll(); err != nil {
+		if err := errors.Join(o.recoverAll(), o.recoverAssets()); err != nil {
 			return nil, errors.Join(err, o.Close())
 		}
 	}
@@ -205,12 +207,20 @@ const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
 // any more; and it writes to the Store. It blocks until ctx is done, and then for as long as
-// the disk takes for what is under way, 5 s at most. An Origin without Run serves, but
+// the disk takes for what is under way, a few seconds at most. An Origin without Run serves, but
 // forgets nothing and, with a Store, publishes hardly anything: numbers are reserved there.
 func (o *Origin) Run(ctx context.Context) error {
 	if o.depot != nil {
 		o.keepers.begin(o)
 		defer o.keepers.end(o)
+		scrubbed := make(chan struct{})
+		go func() { defer close(scrubbed); o.scrub(ctx) }()
+		defer func() {
+			select {
+			case <-scrubbed:
+			case <-time.After(finishAfter): // a disk that hangs
+			}
+		}()
 	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -233,10 +243,6 @@ func (o *Origin) tick(now time.Time) {
 		if c.tick(now, short) {
 			o.remove(c)
 		}
-	}
-	if o.depot != nil && now.Sub(o.keepers.looked) >= retainEvery {
-		o.keepers.looked = now
-		o.retain(now)
 	}
 }
 
@@ -288,6 +294,7 @@ func (o *Origin) remove(c *channel) {
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
 	c.close()
+	o.pasts.forget(c.order)
 	o.keepers.drop(o, c)
 	o.mu.Unlock()
 	o.opts.Log.Info("channel is gone", "channel", c.name)
@@ -313,8 +320,11 @@ func (o *Origin) epoch(now time.Time) string {
 		last := o.lastName.Load()
 		next := max(now.UnixMilli(), last+1)
 		if o.lastName.CompareAndSwap(last, next) {
-			// The clock alone would do, were it never set back.
-			return strconv.FormatInt(next, 36) + strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
+			name := strconv.FormatInt(next, 36)
+			if o.depot != nil { // the clock alone would do, were it never set back
+				name += strconv.FormatInt(36*36+rand.Int64N(35*36*36), 36)
+			}
+			return name
 		}
 	}
 }
@@ -333,6 +343,9 @@ func (o *Origin) Close() error {
 	}
 	o.channels.Store(&map[string]*channel{})
 	o.bodies.close()
+	for _, a := range o.assets.all {
+		a.close()
+	}
 	if o.depot != nil {
 		return o.depot.close()
 	}

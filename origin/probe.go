@@ -254,3 +254,12 @@ func sameTracks(a, b []cmaf.Track, strict bool) bool {
 	}
 	return !strict || len(a) == 0 || len(b) == 0 || len(a) == len(b)
 }
+
+// initProbe is what the bytes of an init segment say.
+func initProbe(raw []byte) probe {
+	init, err := cmaf.ParseInit(raw)
+	if err != nil {
+		return probe{format: formatInit}
+	}
+	return probe{format: formatInit, init: init, tracks: init.Tracks}
+}

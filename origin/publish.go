@@ -73,7 +73,7 @@ func (c *channel) step(r *rendition, s *step, now time.Time) (changed, ok bool) 
 // mayUse reports whether the rendition may use its next n numbers now, and sees to it that it
 // soon may. Only a disk that has not answered for seconds makes it say no for longer.
 func (c *channel) mayUse(r *rendition, n int, now time.Time) bool {
-	if c.vault == nil || r.next+uint64(n) <= r.grant.ceiling(now) {
+	if c.vault == nil || r.next+uint64(n) <= r.ceiling(now) {
 		return true
 	}
 	if want := r.next + uint64(n); want > r.asked || now.Sub(r.askedAt) > time.Second {
@@ -135,7 +135,10 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 		return c.lost(r, &gap, now)
 	}
 	m.start, m.timed, m.solo, m.rate = u.start, u.timed, u.independent, u.rate
-	how, missed := r.judge(s, &m)
+	how, missed, ok := c.judge(r, s, &m, now)
+	if !ok {
+		return false, false
+	}
 	if how != followsNot && c.joining(r, missed) > 0 {
 		how = followsAll
 	}
@@ -172,10 +175,13 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 // numbersFor is how many numbers at most go before a segment that follows so.
 func (c *channel) numbersFor(r *rendition, how follow, lost time.Duration) int {
 	n := int(r.fill)
-	switch {
-	case how == followsLoss:
-		n = max(n, r.pieces(lost, 1))
-	case how >= followsNot && r.placed:
+	if how == followsLoss {
+		if each := r.pieces(lost, 1); each > 0 {
+			return max(n, each)
+		}
+		how = followsNot // too much to list: see place
+	}
+	if how >= followsNot && r.placed {
 		if l := c.lines.latest.number; l > r.timeline {
 			n += int(min(l-r.timeline, maxFillers))
 		}
@@ -259,6 +265,7 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, missed 
 		}
 	}
 	number, date := c.lines.next(at, slack)
+	c.keepChannel() // no number of a timeline means two, whatever happens
 	if r.placed && date.Before(r.date) {
 		date = r.date
 	}

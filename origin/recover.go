@@ -119,7 +119,8 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	c.withdrawn.Store(s.Withdrawn)
 	o.metrics.stateIs(c.name, c.State())
 	c.recoverRanges(rec.State[rangesKey])
-	c.resumed, c.first, c.silent, c.restored = now, now, true, true
+	// All that was published is there: its multivariant playlist waits for nobody.
+	c.resumed, c.first, c.silent, c.restored = now, c.since, true, true
 
 	var states []renditionState
 	for key, text := range rec.State {
@@ -153,6 +154,20 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 		names[r.name], c.byPath[r.path] = r, r
 		c.order = append(c.order, r)
 	}
+	for _, r := range c.order { // the log of segments knows best how far timelines got
+		if l := &c.lines.latest; r.placed && r.timeline > l.number {
+			*l, c.lines.opened = timeline{r.timeline, r.expect, r.timed, r.date}, true
+		}
+	}
+	c.floors = map[string]uint64{}
+	for name, list := range entries {
+		for _, e := range list {
+			if names[name] == nil { // its state is lost
+				c.floors[name] = max(c.floors[name], e.Number+1)
+			}
+		}
+	}
+	c.holed = rec.Missing
 	c.byName.Store(&names)
 	for _, i := range inits { // renditions that use one hold it
 		c.drop(i.up)
@@ -255,14 +270,16 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	r.grant = grant{until: s.Until, at: s.At, wait: s.Wait, pace: s.Pace}
 	r.next = max(r.next, c.published.first)
 	switch {
-	case missing: // and so may be what was reserved
-		r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
-		r.grant.until = r.next
-	case !s.Clean || !c.o.depot.clean:
-		r.reserved(now)
+	case missing, now.Before(r.grant.at): // so may be what was reserved; the clock was set back
+		r.leap(now)
+	case s.Clean && c.o.depot.clean:
+		r.skipTo(s.Until) // nothing was used beyond, also where entries were lost
+	default:
+		r.skipTo(r.grant.ceiling(now))
 	}
+	// A new one is asked for when there is something to publish: an origin that is killed again
+	// and again before that uses no numbers up.
 	r.show()
-	c.keep(r, 0, now)
 }
 
 // whole puts gaps in the place of entries that a power cut took out of the middle of a log:
@@ -293,17 +310,23 @@ func (r *rendition) whole(entries []*seglog.Entry) []*seglog.Entry {
 // leap is beyond all numbers that may have been used where nothing tells how many were.
 const leap = 1 << 20
 
-// reserved takes the numbers out of use that the process before may have used without a trace.
-func (r *rendition) reserved(now time.Time) {
-	end := r.grant.ceiling(now)
-	if now.Before(r.grant.at) { // the clock was set back: it tells nothing
-		end = r.grant.until + leap
-		r.grant.until = end
+// leap goes on where nobody can have been. Where the disk does not take a new reservation the
+// next process leaps from the old one, too: this one may use only what that one will skip.
+func (r *rendition) leap(now time.Time) {
+	r.next, r.newGo = max(r.next, r.grant.ceiling(now))+leap, true
+	r.grant.until = r.next
+	if now.After(r.grant.at) {
+		r.grant.at = now
 	}
+}
+
+// skipTo takes the numbers below end out of use: the process before may have used them, with
+// or without a trace.
+func (r *rendition) skipTo(end uint64) {
 	if end <= r.next {
 		return
 	}
-	if r.fill = end - r.next; r.fill > maxGaps || len(r.log) == 0 {
+	if r.fill = end - r.next; r.fill > maxFill || r.newGo || len(r.log) == 0 {
 		r.next, r.fill, r.newGo = end, 0, true // the window begins anew
 	}
 }

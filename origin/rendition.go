@@ -16,7 +16,8 @@ const (
 	minWindow  = 6    // segments: HLS authoring 8.11
 	maxWindow  = 2048 // segments listed, however short they are
 	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
-	maxFillers = 8    // discontinuities made up for
+	maxFillers = 64   // discontinuities made up for
+	maxFill    = 512  // numbers that a process before may have used and that become gaps
 )
 
 // A rendition is one append-only log of segments; the listed window and what is still kept
@@ -35,6 +36,7 @@ type rendition struct {
 	shelf    *archive      // on disk alone
 	fresh    []*segment    // appended, and not yet handed to the vault
 	grant    grant         // which numbers may be used, where there is a vault
+	lent     *grant        // one that is on its way to the disk; nil: none is
 	fill     uint64        // numbers that the process before may have used: they become gaps
 	ahead    time.Duration // by how much such gaps made dates run ahead
 	held     []step        // that wait for numbers
@@ -136,6 +138,15 @@ func (r *rendition) appendSegment(seg *segment, now time.Time) {
 	r.fresh = append(r.fresh, seg)
 }
 
+// ceiling is the first number that may not be used at now: whatever a successor finds on disk,
+// it takes what is below for used.
+func (r *rendition) ceiling(now time.Time) uint64 {
+	if r.lent != nil {
+		return min(r.grant.ceiling(now), r.lent.ceiling(now))
+	}
+	return r.grant.ceiling(now)
+}
+
 func (r *rendition) targetDuration() time.Duration { return time.Duration(r.rule.target) * time.Second }
 
 func extOf(name string) string {
@@ -156,7 +167,7 @@ func mediaHeader(contentType, name string) *web.Header {
 // Segment, when rounded, MUST be less than or equal to the target duration" holds for gaps
 // too. 0: more than [maxGaps].
 func (r *rendition) pieces(dur time.Duration, least int) int {
-	for n := least; n <= maxGaps; n++ {
+	for n := least; n <= max(maxGaps, least); n++ {
 		if dur == 0 || n > 0 && seconds(dur/time.Duration(n)) <= r.rule.target {
 			return n
 		}

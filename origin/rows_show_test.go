@@ -24,6 +24,7 @@ type show struct {
 	*rig
 	readers []*reader
 	labels  map[[32]byte]string // what was pushed, by its bytes: the first time
+	long    map[string]string   // bytes of what is too long, by label
 	broken  map[string]bool     // what was said already
 	loose   bool                // renditions are not held together at each poll
 }
@@ -46,7 +47,7 @@ type version struct {
 func onShow(t *testing.T, o Options, f func(s *show)) {
 	t.Helper()
 	underClock(t, o, func(r *rig) {
-		s := &show{rig: r, labels: map[[32]byte]string{}, broken: map[string]bool{}}
+		s := &show{rig: r, labels: map[[32]byte]string{}, long: map[string]string{}, broken: map[string]bool{}}
 		s.read("hi", "lo")
 		f(s)
 	})
@@ -89,10 +90,24 @@ func (s *show) whole(name, uri string) error {
 		return fmt.Errorf("%s: %d bytes of %d", uri, len(p), resp.Body.Len())
 	case time.Since(now) > 0: // the clock stands still unless somebody waits
 		return fmt.Errorf("%s: its bytes took %v", uri, time.Since(now))
-	case s.labels[sha256.Sum256(p)] == "":
+	case s.label(string(p)) == "":
 		return fmt.Errorf("%s holds what nobody pushed", uri)
 	}
 	return nil
+}
+
+// label says which segment these bytes are. Of one that was too long a piece may be
+// published, which is told with a "+".
+func (s *show) label(body string) string {
+	if l := s.labels[sha256.Sum256([]byte(body))]; l != "" {
+		return l
+	}
+	for l, whole := range s.long {
+		if body != "" && strings.Contains(whole, body) {
+			return l + "+"
+		}
+	}
+	return ""
 }
 
 // pass lets time go by and polls.
@@ -167,7 +182,7 @@ func (s *show) seen(name string) string {
 	for _, x := range m.Segments {
 		word := "-"
 		if !x.Gap {
-			word = s.labels[sha256.Sum256([]byte(s.get("/live/c/"+name+"/"+x.URI).body))]
+			word = s.label(s.get("/live/c/" + name + "/" + x.URI).body)
 		}
 		if x.Discontinuity {
 			word = "|" + word
@@ -248,7 +263,11 @@ func (e *encoder) push(c bench.Cut) {
 
 func (e *encoder) pushTo(i int, c bench.Cut) {
 	e.s.Helper()
-	sum := sha256.Sum256(e.Bytes(i, c))
+	p := e.Bytes(i, c)
+	if c.Units > 5 {
+		e.s.long[fmt.Sprintf("%d.%d", e.run, c.Number)] += string(p)
+	}
+	sum := sha256.Sum256(p)
 	if e.s.labels[sum] == "" {
 		e.s.labels[sum] = strconv.Itoa(e.run) + "." + strconv.Itoa(c.Number)
 	}

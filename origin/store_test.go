@@ -58,6 +58,7 @@ func (m *machine) start(t *testing.T) {
 	store := Store{Dir: "/data"}
 	if o.Store != nil {
 		store = *o.Store
+		store.Dir = "/data"
 	}
 	store.FS, store.KeepFree = m.disk.FS(), max(1, store.KeepFree)
 	o.Store = &store
@@ -262,7 +263,7 @@ func TestTimeLostWhileTheOriginWasDown(t *testing.T) {
 // Whatever becomes of the process, the power and the disk, at any moment: no number is used
 // twice, no name has other bytes, nothing is listed that is not there.
 func TestNothingIsEverUsedTwice(t *testing.T) {
-	seeds := 40
+	seeds := 24
 	if testing.Short() {
 		seeds = 5
 	}

@@ -47,8 +47,8 @@ type taker struct {
 	n     int64
 	taken int64 // bytes that c is charged for
 	limit int64
-	full  func() bool // no memory is left
-	pace  func(n int) time.Duration
+	full  func() bool               // no memory is left
+	pace  func(n int) time.Duration // nil: at any rate
 	hash  hash.Hash
 	next  int64 // at how many bytes full is asked again
 }
@@ -60,8 +60,15 @@ func (o *Origin) taking(ctx context.Context, t target, req *web.Request, c *chan
 
 const memoryEvery = 256 << 10
 
+// paceEvery is how many bytes of a publisher that has a rate are read at once: more would be
+// there before anybody could slow it down.
+const paceEvery = 32 << 10
+
 // Read implements [io.Reader].
 func (t *taker) Read(p []byte) (int, error) {
+	if t.pace != nil {
+		p = p[:min(len(p), paceEvery)]
+	}
 	n, err := t.r.Read(p)
 	t.n += int64(n)
 	t.hash.Write(p[:n])
@@ -81,8 +88,10 @@ func (t *taker) Read(p []byte) (int, error) {
 			return n, errBudget
 		}
 	}
-	if wait := t.pace(n); wait > 0 && err == nil {
-		err = t.sleep(wait)
+	if t.pace != nil {
+		if wait := t.pace(n); wait > 0 && err == nil {
+			err = t.sleep(wait)
+		}
 	}
 	return n, err
 }

@@ -46,9 +46,10 @@ type stateOf struct {
 const (
 	batchBytes  = 32 << 20
 	batchEntry  = 256
+	maxDeposits = 4096 // deposits that wait, of one channel; the oldest are forgotten
 	retryEvery  = 2 * time.Second
 	slowAfter   = 10 * time.Second // how old the oldest deposit may be before the disk counts as slow
-	finishAfter = 5 * time.Second  // how long the end may wait for the disk
+	finishAfter = 3 * time.Second  // how long the end may wait for the disk
 )
 
 // A vault puts what a channel publishes on disk, behind its back: nobody who publishes waits
@@ -57,10 +58,12 @@ type vault struct {
 	channel string
 	log     *slog.Logger
 	open    func() (*seglog.Log, error)
-	disk    atomic.Pointer[seglog.Log] // written by run alone; nil: not yet open
+	disk    atomic.Pointer[seglog.Log]    // written by run alone; nil: not yet open
+	next    func() ([]deposit, []stateOf) // calls take, under the lock of who puts
 	done    func(kept []deposit, grants []stateOf)
 	m       *metrics
-	limit   int64 // bytes that may wait
+	limit   int64         // bytes that may wait
+	all     *atomic.Int64 // bytes that wait in all vaults, which may together be no more
 	wake    chan struct{}
 	ended   chan struct{} // closed when run is over
 	clean   bool          // it ended with all on disk; read after ended
@@ -72,11 +75,12 @@ type vault struct {
 	waiting int64 // bytes of queue
 	since   time.Time
 	state   map[string]stateOf // that is newer than the log's
+	unsure  []stateOf          // that a disk which failed may have or not
 	health  storeHealth
 }
 
-func newVault(limit int64, log *slog.Logger, m *metrics) *vault {
-	return &vault{log: log, limit: limit, m: m, wake: make(chan struct{}, 1), ended: make(chan struct{}), state: map[string]stateOf{}}
+func newVault(limit int64, all *atomic.Int64, log *slog.Logger, m *metrics) *vault {
+	return &vault{log: log, limit: limit, all: all, m: m, wake: make(chan struct{}, 1), ended: make(chan struct{}), state: map[string]stateOf{}}
 }
 
 // do has f called with the log, soon, by whoever writes to it.
@@ -101,10 +105,41 @@ func (v *vault) empty() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range v.queue {
-		v.m.storeQueue.Add(-float64(v.queue[i].size()))
-		v.queue[i].release()
+		v.giveUp(&v.queue[i])
 	}
-	v.queue, v.waiting = nil, 0
+	v.queue = nil
+}
+
+// count notes n bytes more that wait, or less.
+func (v *vault) count(n int64) {
+	v.waiting += n
+	v.all.Add(n)
+	v.m.storeQueue.Add(float64(n))
+}
+
+// giveUp lets go of the body of a deposit that waits, and reports whether it had one.
+func (v *vault) giveUp(d *deposit) bool {
+	if d.buf == nil {
+		return false
+	}
+	v.count(-d.size())
+	d.release()
+	return true
+}
+
+// yield gives up what waits if the disk is behind by much: memory is short, and what it is
+// for is live.
+func (v *vault) yield() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.since.IsZero() || time.Since(v.since) < slowAfter {
+		return
+	}
+	for i := range v.queue {
+		if v.giveUp(&v.queue[i]) {
+			v.m.storeLost.Inc()
+		}
+	}
 }
 
 func (v *vault) stir() {
@@ -117,13 +152,12 @@ func (v *vault) stir() {
 // put hands over what was published. It never waits.
 func (v *vault) put(ds []deposit, state []stateOf) {
 	v.mu.Lock()
-	if len(v.queue) == 0 && len(ds) > 0 {
+	if v.since.IsZero() && len(ds) > 0 {
 		v.since = time.Now()
 	}
 	for _, d := range ds {
 		v.queue = append(v.queue, d)
-		v.waiting += d.size()
-		v.m.storeQueue.Add(float64(d.size()))
+		v.count(d.size())
 	}
 	for _, s := range state {
 		v.state[s.key] = s
@@ -159,13 +193,18 @@ func unsynced(err error) map[seglog.Key]bool {
 	return again
 }
 
-// overflow gives up the bodies that wait longest while more bytes wait than may.
+// overflow gives up the bodies that wait longest while more bytes wait than may, here or in
+// all vaults, and the longest waiting deposits altogether where they are too many: a disk may
+// fail for days.
 func (v *vault) overflow() (lost int) {
-	for i := 0; v.waiting > v.limit && i < len(v.queue); i++ {
-		if d := &v.queue[i]; d.buf != nil {
-			v.waiting -= d.size()
-			v.m.storeQueue.Add(-float64(d.size()))
-			d.release()
+	for ; len(v.queue) > maxDeposits; v.queue = v.queue[1:] {
+		if v.giveUp(&v.queue[0]) {
+			lost++
+		}
+		v.queue[0] = deposit{}
+	}
+	for i := 0; (v.waiting > v.limit || v.all.Load() > v.limit) && i < len(v.queue); i++ {
+		if v.giveUp(&v.queue[i]) {
 			lost++
 		}
 	}
@@ -185,6 +224,11 @@ func (v *vault) take() (ds []deposit, state []stateOf) {
 	ds = append(ds, v.queue[:n]...)
 	clear(v.queue[:n])
 	v.queue = v.queue[n:]
+	// Of two reservations a successor could find the older: nothing newer is written before
+	// it is known what became of the last.
+	if state, v.unsure = v.unsure, nil; len(state) > 0 {
+		return ds, state
+	}
 	for _, s := range v.state {
 		state = append(state, s)
 	}
@@ -195,15 +239,12 @@ func (v *vault) take() (ds []deposit, state []stateOf) {
 // settle notes how writing a batch ended: rest is what has to be tried again.
 func (v *vault) settle(written int64, rest []deposit, state []stateOf, err error) {
 	v.mu.Lock()
-	v.waiting -= written
-	v.m.storeQueue.Add(-float64(written))
+	v.count(-written)
 	if len(rest) > 0 {
 		v.queue = append(rest[:len(rest):len(rest)], v.queue...)
 	}
-	for _, s := range state {
-		if _, newer := v.state[s.key]; !newer {
-			v.state[s.key] = s
-		}
+	if len(state) > 0 {
+		v.unsure = state
 	}
 	if len(v.queue) == 0 {
 		v.since = time.Time{}
@@ -293,7 +334,7 @@ func (v *vault) write() bool {
 		for _, f := range chores {
 			f(l)
 		}
-		ds, state := v.take()
+		ds, state := v.next()
 		if len(ds) == 0 && len(state) == 0 {
 			return true
 		}

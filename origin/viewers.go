@@ -42,9 +42,12 @@ func (o *Origin) answer(ctx context.Context, req *web.Request) (answerKind, *web
 		e.Header = web.NewHeader("Allow", "GET, HEAD")
 		return otherAnswer, nil, e
 	}
+	if rest, ok := strings.CutPrefix(req.Path, "/vod/"); ok {
+		return o.viewAsset(ctx, req, rest)
+	}
 	rest, ok := strings.CutPrefix(req.Path, "/live/")
 	if !ok {
-		return otherAnswer, missing("no_such_path", "streams are at /live/{channel}/index.m3u8", soon), nil
+		return otherAnswer, missing("no_such_path", "streams are at /live/{channel}/index.m3u8, assets at /vod/{asset}/index.m3u8", soon), nil
 	}
 	name, file, _ := strings.Cut(rest, "/")
 	c := o.channel(name)
@@ -111,8 +114,13 @@ func (c *channel) viewMulti(req *web.Request) *web.Response {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
 	const life = "max-age=2"
-	return m.text().answer(req, life, life+", stale-while-revalidate=5, stale-if-error=60")
+	return m.text().answer(req, life, life+", stale-while-revalidate=5"+whileAway)
 }
+
+// whileAway lets edges show a playlist as it was while the origin restarts or cannot be
+// reached: many players end at an error, and all go on where a playlist only stands still.
+// A minute, because what it lists can be fetched for longer (RFC 5861 section 4).
+const whileAway = ", stale-if-error=60"
 
 // answer is a playlist in the coding the client accepts: "text resources SHOULD be sent
 // gzip-encoded" (HLSbis 6.2.1). Each coding is a representation of its own, with its own
@@ -161,7 +169,7 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case s.ended:
 		life = endedLife
 	}
-	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"), nil
+	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"+whileAway), nil
 }
 
 // viewInit answers with an init segment: it is needed as long as any segment that names it.
@@ -182,7 +190,7 @@ func (r *rendition) viewInit(req *web.Request, name string) *web.Response {
 func (c *channel) viewMedia(ctx context.Context, req *web.Request, r *rendition, name string) (*web.Response, error) {
 	s := r.now.Load()
 	td := r.targetDuration()
-	number, ok := r.numberOf(name)
+	number, ok := numberIn(name, r.rule.epoch)
 	if !ok {
 		return missing("no_such_file", "no such file: "+quote(name), td), nil
 	}
@@ -216,8 +224,7 @@ func (c *channel) viewShelved(ctx context.Context, req *web.Request, r *renditio
 	buf, err := c.o.bodies.get(ctx, c.vault.disk.Load(), s.body)
 	switch {
 	case errors.Is(err, seglog.ErrDamaged):
-		r.shelf.spoil(number) // playlists over it say so from now on
-		c.log.Error("segment is damaged on disk: it is a gap from now on", "rendition", r.name, "number", number, "error", err)
+		c.spoil(r, number, err)
 		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
 	case errors.Is(err, seglog.ErrGone):
 		return missing("expired", "no such segment, or no more: "+quote(name), td), nil
@@ -238,9 +245,9 @@ func answerMedia(req *web.Request, body web.Body, base *web.Header, left time.Du
 	return web.Select(req, resp)
 }
 
-// numberOf takes the media sequence number out of {epoch}-{number}.{ext}.
-func (r *rendition) numberOf(name string) (uint64, bool) {
-	rest, ok := strings.CutPrefix(name, r.rule.epoch+"-")
+// numberIn takes the media sequence number out of {epoch}-{number}.{ext}.
+func numberIn(name, epoch string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(name, epoch+"-")
 	if !ok {
 		return 0, false
 	}

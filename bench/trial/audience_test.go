@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ type audience struct {
 	versions int                     // of playlists
 	files    int                     // fetched whole
 	turned   map[string]int          // media that became gaps, by rendition
+	slowest  time.Duration           // answer, with its body
 	listed   [2]int                  // segments seen listed, as media and as gaps
 	newest   map[string]uint64       // number of the newest segment with media, by rendition
 }
@@ -44,14 +46,26 @@ func newAudience(n *node, channel string) *audience {
 		turned: map[string]int{}, newest: map[string]uint64{}}
 }
 
-// say notes what was broken, by the words before the colon.
-func (a *audience) say(format string, args ...any) {
+// say notes what was broken, by the words before the colon, and the first time of each keeps
+// the proof.
+func (a *audience) say(format string, args ...any) { a.prove("", fmt.Sprintf(format, args...)) }
+
+func (a *audience) prove(proof, what string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	what := fmt.Sprintf(format, args...)
 	kind, _, _ := strings.Cut(what, ":")
-	if a.broken[kind]++; a.broken[kind] == 1 {
-		a.first[kind] = what
+	if a.broken[kind]++; a.broken[kind] > 1 {
+		return
+	}
+	a.first[kind] = what
+	if proof != "" && os.MkdirAll("artefacts", 0o755) == nil {
+		name := strings.Map(func(r rune) rune {
+			if r == ' ' || r == ',' {
+				return '-'
+			}
+			return r
+		}, kind)
+		_ = os.WriteFile("artefacts/"+a.n.Name()+"-"+name+".txt", []byte(what+"\n"+proof), 0o644)
 	}
 }
 
@@ -61,7 +75,8 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 	rules := &bench.Rulebook{Strict: true, Remember: 1 << 40}
 	var life int64 // in which the last playlist was read
 	var text string
-	var heard uint64 // the number behind the newest
+	var last time.Time // when a playlist was read
+	var heard uint64   // the number behind the newest
 	for ctx.Err() == nil {
 		began, now := time.Now(), a.n.life.Load()
 		status, _, body, err := a.n.get(base + "index.m3u8")
@@ -90,10 +105,13 @@ func (a *audience) watch(ctx context.Context, rendition string) {
 				a.n.mu.Unlock()
 				a.mu.Unlock()
 			}
+			// Who was kept from looking for a while may have missed a version.
+			rules.Strict = fresh || began.Sub(last) < time.Second
+			last = time.Now()
 			if string(body) != text || fresh {
 				was := rules.Turned
 				for _, broken := range rules.Check(m) {
-					a.say("%s (%s, life %d)", broken, rendition, now/2+1)
+					a.prove("\nwas, in life "+fmt.Sprint(life/2+1)+":\n"+text+"\nis:\n"+string(body), fmt.Sprintf("%s (%s, life %d)", broken, rendition, now/2+1))
 				}
 				a.mu.Lock()
 				a.versions++
@@ -146,7 +164,11 @@ func (a *audience) fetch(target string, life int64, again bool) {
 	if known && !again {
 		return
 	}
+	asked := time.Now()
 	status, header, body, err := a.n.get(target)
+	a.mu.Lock()
+	a.slowest = max(a.slowest, time.Since(asked))
+	a.mu.Unlock()
 	if a.n.life.Load() != life {
 		return // killed meanwhile
 	}
@@ -176,7 +198,7 @@ func (a *audience) report() string {
 	defer a.mu.Unlock()
 	waits := slices.Sorted(maps.Values(a.waits))
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d playlists in %d lives, %d files fetched whole, %d different\n", a.versions, len(waits), a.files, len(a.sums))
+	fmt.Fprintf(&b, "%d playlists in %d lives, %d files fetched whole, %d different, the slowest in %v\n", a.versions, len(waits), a.files, len(a.sums), a.slowest.Round(time.Millisecond))
 	if n := len(waits); n > 0 {
 		fmt.Fprintf(&b, "first playlist after a start: p50 %v, p99 %v, max %v\n", waits[n/2].Round(time.Millisecond),
 			waits[n*99/100].Round(time.Millisecond), waits[n-1].Round(time.Millisecond))

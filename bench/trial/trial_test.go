@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"weir/bench"
+	"weir/internal/web"
 	"weir/internal/wire"
 )
 
@@ -215,8 +216,22 @@ func (n *node) get(target string) (status int, header http.Header, body []byte, 
 	return resp.StatusCode, resp.Header, body, err
 }
 
-// feed returns an encoder that pushes to a channel of the node.
+// feed returns an encoder that pushes to a channel of the node, over connections of its own
+// unless it is told which.
 func (n *node) feed(o bench.FeedOptions) *bench.Feed {
+	n.Helper()
+	if o.Ingest == nil {
+		o.Ingest = n.uplink()
+	}
+	f, err := bench.NewFeed(o)
+	if err != nil {
+		n.Fatal(err)
+	}
+	return f
+}
+
+// uplink is an encoder's way to the node.
+func (n *node) uplink() web.Handler {
 	n.Helper()
 	u, err := url.Parse(n.ingest)
 	if err != nil {
@@ -227,12 +242,7 @@ func (n *node) feed(o bench.FeedOptions) *bench.Feed {
 		n.Fatal(err)
 	}
 	n.Cleanup(c.Close)
-	o.Ingest = c
-	f, err := bench.NewFeed(o)
-	if err != nil {
-		n.Fatal(err)
-	}
-	return f
+	return c
 }
 
 // ports returns a function that yields n different free loopback addresses.

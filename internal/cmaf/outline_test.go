@@ -103,6 +103,21 @@ func TestTheInitFillsInWhatAFragmentLeavesOut(t *testing.T) {
 		Keys: []KeyFrame{{0, 0, 0, 10 * time.Second}}}) // it would end beyond the mdat
 }
 
+// A track's samples can be in several runs and fragments: the picture is the first of them.
+func TestTheKeyFrameIsTheFirstSampleOfItsTrack(t *testing.T) {
+	run := func(offset, flags, size byte) []byte {
+		return makeBox("trun", []byte{0, 0, 2, 5, 0, 0, 0, 1, 0, 0, 0, offset, 0, flags, 0, 0, 0, 0, 0, size})
+	}
+	head := makeBox("tfhd", []byte{0, 2, 0, 0, 0, 0, 0, 1})
+	moof := makeBox("moof", makeBox("traf", head, run(200, 0, 5), run(205, 1, 7)), makeBox("traf", head, run(212, 1, 9)))
+	p := append(moof, makeBox("mdat", make([]byte, 221-8-len(moof)))...)
+	init := &Init{Tracks: []Track{{ID: 1, Kind: Video, Timescale: 10}}, defaults: []defaults{{1, 1, 0, 0}}}
+	got := outline(t, p, 10).Segment(init)
+	if len(got.Keys) != 1 || got.Keys[0].Length != 205 || !got.Independent {
+		t.Errorf("%+v, %d bytes", got, len(p))
+	}
+}
+
 // 64 MiB of chunks of 16 bytes, or of empty boxes, cost no more than what is looked at.
 func TestAnOutlineIsBounded(t *testing.T) {
 	moof := makeBox("moof", makeBox("traf", makeBox("tfhd", []byte{0, 0, 0, 0, 0, 0, 0, 1}), makeBox("trun", []byte{0, 0, 0, 0, 0, 0, 0, 1})))

@@ -72,6 +72,25 @@ func TestKeyFramesAreWhereTheirPacketsAre(t *testing.T) {
 	f("aac.ts", 256, 1400*ms)
 }
 
+// Where decoding can begin, but only recovers picture by picture, there is nothing to show at
+// once: flags say the same of both, slices do not.
+func TestARecoveryPointIsAKeyFrameOnlyOfIntraSlices(t *testing.T) {
+	f := func(slice string, want int) {
+		t.Helper()
+		// The slices are IDR (type 5) of I (slice_type 7), flagged as random access.
+		p := bytes.ReplaceAll(sample(t, "h264-aac.ts"), []byte("\x00\x00\x01\x65\x88"), []byte("\x00\x00\x01"+slice))
+		if got := scan(t, p, 100).Keys; len(got) != want {
+			t.Errorf("%x: %+v", slice, got)
+		}
+	}
+	f("\x65\x88", 2)
+	f("\x41\x88", 2) // not IDR, but all slices are I
+	f("\x41\xb0", 2) // this one is
+	f("\x41\x98", 0) // P
+	f("\x41\x9c", 0) // B
+	f("\x41\x48", 0) // the first slice is missing
+}
+
 // A clock that begins again within the segment makes no key frame one of yesterday.
 func TestKeyFramesAfterAWrapComeAfterThoseBefore(t *testing.T) {
 	p := sample(t, "h264-aac.ts")

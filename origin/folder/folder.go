@@ -36,6 +36,11 @@ type Options struct {
 	Dir    string      // required; encoders write {Dir}/{channel}/{any/path}
 	Ingest web.Handler // required; what is whole is PUT to it at /ingest/{channel}/{any/path}
 
+	// Published returns when the origin last published a segment of a playlist, by its path
+	// below the channel's directory, in this process or one before; zero: never. What an
+	// encoder wrote before that is not pushed when the folder begins to watch. nil: never
+	Published func(channel, path string) time.Time
+
 	// Poll is how often playlists are looked at though the kernel told of no change: events
 	// can be lost, and network file systems have none. 0: 1 s
 	Poll        time.Duration
@@ -75,6 +80,9 @@ func New(o Options) (*Folder, error) {
 	}
 	if o.Poll < 0 || o.MaxChannels < 0 {
 		return nil, errors.New("folder.Options: Poll and MaxChannels must not be negative")
+	}
+	if o.Published == nil {
+		o.Published = func(string, string) time.Time { return time.Time{} }
 	}
 	if o.Poll == 0 {
 		o.Poll = time.Second

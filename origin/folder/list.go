@@ -45,9 +45,10 @@ type list struct {
 	old    bool  // it is from before weir, and may be nobody's
 	left   bool  // it was left out, and the log says so
 	media  []string
-	wanted []want    // listed, and not whole yet
-	until  time.Time // when what is wanted is given up
-	next   time.Time // when to try again; zero: at any time
+	maps   map[string]bool // those of media that are init segments
+	wanted []want          // listed, and not whole yet
+	until  time.Time       // when what is wanted is given up
+	next   time.Time       // when to try again; zero: at any time
 	target time.Duration
 }
 
@@ -140,6 +141,10 @@ func (c *channel) take(ctx context.Context, l *list, is stamp, now time.Time) ti
 		c.wakeMasters(ctx, now)
 	}
 	c.list(l, text, is, now)
+	if l.done.info == nil && c.known(l) {
+		l.done, l.event, l.old = is, false, false
+		return 0
+	}
 	if !c.supplyAll(ctx, l, is, now) {
 		return l.postpone(now)
 	}
@@ -172,28 +177,49 @@ func (c *channel) wakeMasters(ctx context.Context, now time.Time) {
 // list reads what a playlist lists. Where it cannot be read the origin will say why.
 func (c *channel) list(l *list, text []byte, is stamp, now time.Time) {
 	before := l.media
-	l.media, l.wanted, l.target = nil, nil, 0
+	l.media, l.maps, l.wanted, l.target = nil, map[string]bool{}, nil, 0
 	if m, err := playlist.ParseMedia(text); err == nil && !l.master {
 		segments := m.Segments[max(0, len(m.Segments)-maxListed):]
 		listed := map[string]bool{}
-		add := func(uri string) {
+		add := func(uri string, init bool) {
 			if name, ok := c.resolve(l.file, uri); ok && !listed[name] {
 				listed[name] = true
 				l.media = append(l.media, name)
+				if init {
+					l.maps[name] = true
+				}
 			}
 		}
 		for i := range segments {
 			if x := segments[i].Map; x != nil {
-				add(x.URI)
+				add(x.URI, true)
 			}
 			if !segments[i].Gap {
-				add(segments[i].URI)
+				add(segments[i].URI, false)
 			}
 		}
 		l.target = time.Duration(max(1, min(m.TargetDuration, 60))) * time.Second
 	}
 	l.until = now.Add(2 * l.target)
 	c.unlist(before)
+}
+
+// known takes what the origin has published of a playlist, before it was started again, for
+// pushed. It reports whether that is all that the playlist lists: then it tells nothing, and
+// pushed it would tell of a last segment that never comes.
+func (c *channel) known(l *list) bool {
+	published := c.f.opts.Published(c.name, l.file)
+	if published.IsZero() || l.master {
+		return false
+	}
+	last := false
+	for _, name := range l.media {
+		x, err := c.f.stat(name)
+		if last = err == nil && !l.maps[name] && !x.written().After(published); last {
+			c.sent[name] = x
+		}
+	}
+	return last
 }
 
 // unlist forgets what was pushed of files that no playlist lists any more.

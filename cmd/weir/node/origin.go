@@ -106,6 +106,7 @@ func (b *originNode) openFolder(cfg config.Ingest) error {
 	f, err := folder.New(folder.Options{
 		Dir:         cfg.Watch.Dir,
 		Ingest:      b.origin.LocalIngest(),
+		Published:   b.origin.LastPublished,
 		Poll:        cfg.Watch.Poll,
 		MaxChannels: cfg.MaxChannels,
 		Log:         b.log,

@@ -1,0 +1,159 @@
+package origin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/bench"
+	"weir/playlist"
+)
+
+// asset fetches an asset's multivariant playlist, all its playlists and all their media.
+func (m *machine) asset(name string) map[string]*playlist.Media {
+	m.Helper()
+	a := m.get("/vod/" + name + "/index.m3u8")
+	if a.status != 200 {
+		m.Fatalf("asset %s: %d %s", name, a.status, a.body)
+	}
+	multi, err := playlist.ParseMultivariant([]byte(a.body))
+	if err != nil {
+		m.Fatal(err)
+	}
+	all := map[string]*playlist.Media{}
+	for _, v := range multi.Variants {
+		a := m.get("/vod/" + name + "/" + v.URI)
+		p, err := playlist.ParseMedia([]byte(a.body))
+		if a.status != 200 || err != nil {
+			m.Fatalf("%s: %d %v", v.URI, a.status, err)
+		}
+		if p.Type != playlist.VOD || !p.EndList {
+			m.Errorf("%s is no VOD:\n%s", v.URI, a.body)
+		}
+		rendition := strings.TrimSuffix(v.URI, "/index.m3u8")
+		for _, s := range p.Segments {
+			got := m.get("/vod/" + name + "/" + rendition + "/" + s.URI)
+			if s.Gap != (got.status == 404) || !s.Gap && got.status != 200 {
+				m.Errorf("%s/%s: gap=%v and %d %s", rendition, s.URI, s.Gap, got.status, got.body)
+			} else if was, ok := m.bodies[rendition+"/"+s.URI]; ok && !s.Gap && was != got.body {
+				m.Errorf("%s/%s has other bytes than it had live", rendition, s.URI)
+			}
+			if s.Map == nil && s.Gap {
+				continue
+			}
+			if got := m.get("/vod/" + name + "/" + rendition + "/" + s.Map.URI); got.status != 200 {
+				m.Errorf("%s: %d", s.Map.URI, got.status)
+			}
+		}
+		all[rendition] = p
+	}
+	return all
+}
+
+// A finished programme becomes an asset without its media being copied, survives the origin's
+// death and its channel's retention, never changes, and goes when it is removed.
+func TestAProgrammeBecomesAnAsset(t *testing.T) {
+	onDisk(t, 21, Options{Defaults: Channel{Window: 12 * time.Second, DVR: time.Minute}}, func(m *machine) {
+		e := m.encoder(bench.EncoderOptions{Continuous: true})
+		m.run(e, 25)
+		writes := m.disk.Calls("write")
+		info, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c", Start: time.Now().Add(-40 * time.Second), End: time.Now().Add(-10 * time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Duration < 30*time.Second || info.Duration > 34*time.Second || len(info.Renditions) != 3 || info.Gaps != 0 || info.Bytes == 0 {
+			t.Errorf("%+v", info)
+		}
+		if n := m.disk.Calls("write") - writes; n > 12 {
+			t.Errorf("making it took %d writes: media were copied", n)
+		}
+		first := m.asset("final")
+		if len(first) != 3 || len(first["180p"].Segments) < 15 {
+			t.Fatalf("%d renditions, %d segments", len(first), len(first["180p"].Segments))
+		}
+		text := m.get("/vod/final/180p/index.m3u8").body
+		if _, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"}); !errors.Is(err, ErrAssetExists) {
+			t.Errorf("made twice: %v", err)
+		}
+		m.kill()
+		for range 60 { // its channel forgets all of it
+			m.run(e, 1)
+		}
+		m.asset("final")
+		if now := m.get("/vod/final/180p/index.m3u8").body; now != text {
+			t.Errorf("it was\n%s\nand is\n%s", text, now)
+		}
+		if got := m.o.Assets(); len(got) != 1 || got[0].Asset != "final" || got[0].Duration != info.Duration {
+			t.Errorf("%+v", got)
+		}
+		segment := "/vod/final/180p/" + first["180p"].Segments[0].URI
+		if err := m.o.RemoveAsset("final"); err != nil {
+			t.Fatal(err)
+		}
+		if a := m.get("/vod/final/index.m3u8"); a.status != 410 {
+			t.Errorf("a removed asset is %d", a.status)
+		}
+		if a := m.get(segment); a.status != 200 {
+			t.Errorf("a segment of a removed asset is %d at once", a.status)
+		}
+		m.run(e, 20)
+		if a := m.get(segment); a.status != 404 {
+			t.Errorf("a segment of a removed asset is %d for ever", a.status)
+		}
+		if infos, err := m.disk.FS().ReadDir("/data/vod"); err != nil || len(infos) != 0 {
+			t.Errorf("left on disk: %v, %v", infos, err)
+		}
+	})
+}
+
+// An asset that was not wholly made when the power went is not there, and its name is free.
+func TestAnAssetIsThereOrNot(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			onDisk(t, seed, Options{Defaults: Channel{Window: 12 * time.Second, DVR: time.Minute}}, func(m *machine) {
+				e := m.encoder(bench.EncoderOptions{Continuous: true, Rungs: 1})
+				for range 20 {
+					_ = e.Step(m.Context())
+					m.watch("180p")
+					time.Sleep(bench.ClipSegment)
+				}
+				m.disk.KillAfter(int64(m.rng.IntN(3000)))
+				_, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"})
+				m.cut()
+				switch got := m.o.Assets(); {
+				case len(got) == 1:
+					m.asset("final")
+				case err == nil:
+					t.Error("it was made, and is not there")
+				default:
+					if _, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"}); err != nil {
+						t.Error("its name is taken:", err)
+					}
+					m.asset("final")
+				}
+			})
+		})
+	}
+}
+
+// What cannot be made says why.
+func TestWhyThereIsNoAsset(t *testing.T) {
+	onDisk(t, 23, Options{Defaults: Channel{Window: 12 * time.Second, DVR: time.Minute}}, func(m *machine) {
+		f := func(r AssetRequest, want error) {
+			t.Helper()
+			if _, err := m.o.MakeAsset(m.Context(), r); err == nil || want != nil && !errors.Is(err, want) {
+				t.Errorf("%+v: %v", r, err)
+			}
+		}
+		f(AssetRequest{Asset: "x", Channel: "c"}, ErrNoChannel)
+		m.run(m.encoder(bench.EncoderOptions{Continuous: true}), 5)
+		f(AssetRequest{Asset: "../x", Channel: "c"}, nil)
+		f(AssetRequest{Asset: "x", Channel: "c", Start: time.Now().Add(-2 * time.Hour), End: time.Now().Add(-time.Hour)}, ErrNothingKept)
+		f(AssetRequest{Asset: "x", Channel: "c", Start: time.Now(), End: time.Now().Add(-time.Hour)}, nil)
+		if err := m.o.RemoveAsset("x"); !errors.Is(err, ErrNoAsset) {
+			t.Error(err)
+		}
+	})
+}
