@@ -215,3 +215,27 @@ func TestRenditionsChangeHandsApart(t *testing.T) {
 		}
 	}
 }
+
+// A rendition that was away for two runs of the encoder has a filler for each, where the others
+// have that run: readers hold them to one number a date.
+func TestFillersStandWhereTheOthersAre(t *testing.T) {
+	onShow(t, Options{Defaults: Channel{Window: 5 * time.Minute}}, func(s *show) {
+		e := s.encoder(bench.FeedOptions{TS: true})
+		e.step(3)
+		for run := range 2 {
+			e.restart(time.Duration(run+1) * 3 * time.Hour)
+			s.pass(time.Second)
+			for range 5 { // hi alone
+				c := e.Cut(5)
+				e.pushTo(0, c)
+				e.ok(e.List(e.ctx, 0, c, false))
+				s.pass(segment2s)
+			}
+		}
+		e.restart(9 * time.Hour)
+		s.pass(time.Second)
+		e.step(4)
+		s.is("hi", s.seen("hi"), "0.0 0.1 0.2 |1.0 1.1 1.2 1.3 1.4 |2.0 2.1 2.2 2.3 2.4 |3.0 3.1 3.2 3.3")
+		s.is("lo", s.seen("lo"), "0.0 0.1 0.2 |- |- |3.0 3.1 3.2 3.3")
+	})
+}
