@@ -48,7 +48,7 @@ func (c *channel) sweep(now time.Time) {
 // settled.
 func (c *channel) replaced(u *upload) {
 	for _, r := range c.order {
-		if slices.ContainsFunc(r.in.queue, func(e entry) bool { return e.init == u }) {
+		if r.in.needs(u) {
 			c.store.former = append(c.store.former, u)
 			return
 		}
