@@ -172,8 +172,8 @@ func TestPL24UpdatesAreAtomic(t *testing.T) {
 			}
 		}
 	}
-	if n := r.metric("weir_origin_renderings_total"); n > float64(versions)+2 {
-		t.Errorf("%v renderings of %d versions", n, versions)
+	if n := r.metric("weir_origin_renderings_total"); n > float64(versions.Load())+2 {
+		t.Errorf("%v renderings of %d versions", n, versions.Load())
 	}
 }
 
