@@ -213,6 +213,16 @@ func (a *archive) due(now time.Time, retention, longest time.Duration) (file uin
 	return file
 }
 
+// first returns the number of the first segment.
+func (a *archive) first() (number uint64, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if len(a.all) == 0 {
+		return 0, false
+	}
+	return a.all[0].number, true
+}
+
 // span returns when the first segment begins and the last ends, and how many there are.
 func (a *archive) span() (from, to time.Time, n int) {
 	a.mu.RLock()

@@ -73,6 +73,8 @@ func (a *asset) viewMedia(ctx context.Context, req *web.Request, l *assetLoad, p
 		a.render(p) // it says so from now on
 		a.o.opts.Log.Error("segment of an asset is damaged on disk: it is a gap from now on", "asset", a.is.Info.Asset, "rendition", p.is.Name, "number", number, "error", err)
 		return missing("gap", "there are no media for this segment: "+quote(name), time.Minute), nil
+	case errors.Is(err, errBusy):
+		return nil, err
 	case err != nil:
 		return nil, a.unread(err)
 	}

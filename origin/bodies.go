@@ -3,6 +3,7 @@ package origin
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -11,17 +12,20 @@ import (
 )
 
 // bodies are segments that were read back from disk: each is read once for all who ask at the
-// same time, and kept for a while after, as far as there is room.
+// same time, and kept for a while after, as far as there is room. What viewers hold of them, who
+// may be slow, has a share of the memory, so that live has the rest.
 type bodies struct {
-	slab  *spool.Slab
+	slab  *spool.Slab // of these alone
 	m     *metrics
 	limit int64         // bytes kept
+	most  int64         // bytes of all that somebody holds
 	slots chan struct{} // reads at once
 
 	mu     sync.Mutex // guards what follows
 	all    map[bodyKey]*bodyRead
 	used   []bodyKey // those that are kept, least recently asked for first
 	size   int64
+	coming int64 // bytes of those that are being read
 	closed bool
 }
 
@@ -37,10 +41,20 @@ type bodyRead struct {
 	err  error
 }
 
-const readsAtOnce = 16
+const (
+	readsAtOnce = 16
+	maxReads    = 1024 // that are under way or wait for their turn
+)
 
-func newBodies(slab *spool.Slab, limit int64, m *metrics) *bodies {
-	return &bodies{slab: slab, m: m, limit: limit, slots: make(chan struct{}, readsAtOnce), all: map[bodyKey]*bodyRead{}}
+// errBusy: too many ask for what is on disk, or hold it.
+var errBusy = refuse(http.StatusServiceUnavailable, "busy", "too many viewers of what is on disk for the memory there is (store.memory)")
+
+// newBodies returns bodies of an origin whose memory is so many bytes.
+func newBodies(slab *spool.Slab, memory int64, m *metrics) *bodies {
+	return &bodies{
+		slab: slab.Apart(), m: m, limit: memory / 16, most: memory / 4,
+		slots: make(chan struct{}, readsAtOnce), all: map[bodyKey]*bodyRead{},
+	}
 }
 
 // get returns a body with a reference for the caller. It waits for the disk.
@@ -49,6 +63,10 @@ func (b *bodies) get(ctx context.Context, l bodyReader, ref seglog.Ref) (*spool.
 	for {
 		b.mu.Lock()
 		r := b.all[key]
+		if r == nil && len(b.all)-len(b.used) >= maxReads {
+			b.mu.Unlock()
+			return nil, errBusy
+		}
 		if r == nil {
 			r = &bodyRead{done: make(chan struct{})}
 			b.all[key] = r
@@ -73,7 +91,12 @@ func (b *bodies) get(ctx context.Context, l bodyReader, ref seglog.Ref) (*spool.
 
 func (b *bodies) read(key bodyKey, r *bodyRead) {
 	b.slots <- struct{}{}
-	r.buf, r.err = loadBody(b.slab, key.log, key.ref)
+	if r.err = b.admit(key.ref.Size); r.err == nil {
+		r.buf, r.err = loadBody(b.slab, key.log, key.ref)
+		b.mu.Lock()
+		b.coming -= key.ref.Size
+		b.mu.Unlock()
+	}
 	<-b.slots
 	b.m.storeReads.WithLabelValues(readResult(r.err)).Inc()
 	b.mu.Lock()
@@ -96,8 +119,24 @@ func (b *bodies) read(key bodyKey, r *bodyRead) {
 	}
 }
 
+// admit makes room for a body, or says that there is none. One alone always has.
+func (b *bodies) admit(size int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.slab.InUse()+b.coming > 0 && b.slab.InUse()+b.coming+size > b.most {
+		if len(b.used) == 0 {
+			return errBusy
+		}
+		b.evict().Close()
+	}
+	b.coming += size
+	return nil
+}
+
 func readResult(err error) string {
 	switch {
+	case errors.Is(err, errBusy):
+		return "busy"
 	case err == nil:
 		return "ok"
 	case errors.Is(err, seglog.ErrDamaged):
@@ -120,13 +159,18 @@ func (b *bodies) touch(key bodyKey) {
 // shrink lets go of what was asked for longest ago until the rest fits; the newest stays.
 func (b *bodies) shrink(limit int64) (gone []*spool.Buffer) {
 	for len(b.used) > 0 && b.size > limit && (limit == 0 || len(b.used) > 1) {
-		r := b.all[b.used[0]]
-		delete(b.all, b.used[0])
-		b.used = b.used[1:]
-		b.size -= r.buf.Cost()
-		gone = append(gone, r.buf)
+		gone = append(gone, b.evict())
 	}
 	return gone
+}
+
+// evict forgets what was asked for longest ago, and returns the hold on it.
+func (b *bodies) evict() *spool.Buffer {
+	r := b.all[b.used[0]]
+	delete(b.all, b.used[0])
+	b.used = b.used[1:]
+	b.size -= r.buf.Cost()
+	return r.buf
 }
 
 // close lets go of all.

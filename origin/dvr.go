@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/web"
@@ -19,11 +20,14 @@ import (
 const maxPasts = 256
 
 // pasts keeps what was rendered of the past: a closed span is rendered once, an open one once
-// for each change of its rendition.
+// for each change of its rendition, whoever asks.
 type pasts struct {
-	mu   sync.Mutex // guards what follows
-	all  map[pastKey]pastText
-	used []pastKey // in the order they were made
+	limit int64 // bytes of playlists kept
+
+	mu    sync.Mutex // guards what follows
+	all   map[pastKey]*pastText
+	used  []pastKey // in the order they were made
+	bytes int64
 }
 
 type pastKey struct {
@@ -33,34 +37,50 @@ type pastKey struct {
 
 type pastText struct {
 	of      *snapshot
-	version uint64 // of the shelf
+	version uint64        // of the shelf
+	first   atomic.Uint64 // number of the first segment in it; 0: not yet known
+	bytes   int64         // 0: not yet known; guarded by pasts.mu
 	text    func() *rendered
 }
 
-// get returns what is kept of a key, or what make makes. A closed span does not depend on
-// what was published since.
-func (p *pasts) get(key pastKey, of *snapshot, make func() func() *rendered) *rendered {
-	version := key.r.shelf.changes()
+// get returns what is kept of a key, or what make makes, which returns the number of the first
+// segment in it too. A closed span does not depend on what was published since, and none lists
+// what is not kept any more.
+func (p *pasts) get(key pastKey, of *snapshot, make func() (uint64, func() *rendered)) *rendered {
+	version, oldest := key.r.shelf.changes(), key.r.keptFrom()
 	p.mu.Lock()
-	t, ok := p.all[key]
-	p.mu.Unlock()
-	if !ok || t.version != version && !key.s.open() || key.s.open() && t.of != of {
-		t = pastText{of, version, make()}
-		p.mu.Lock()
-		if p.all == nil {
-			p.all = map[pastKey]pastText{}
-		}
-		if _, there := p.all[key]; !there {
+	t := p.all[key]
+	if t == nil || t.version != version || key.s.open() && t.of != of || t.first.Load() > 0 && t.first.Load() < oldest {
+		if t == nil {
 			p.used = append(p.used, key)
+		} else {
+			p.bytes -= t.bytes
+		}
+		t = &pastText{of: of, version: version}
+		t.text = sync.OnceValue(func() *rendered {
+			first, text := make()
+			t.first.Store(first)
+			return text()
+		})
+		if p.all == nil {
+			p.all = map[pastKey]*pastText{}
 		}
 		p.all[key] = t
-		for len(p.used) > maxPasts {
-			delete(p.all, p.used[0])
-			p.used = p.used[1:]
-		}
-		p.mu.Unlock()
 	}
-	return t.text()
+	p.mu.Unlock()
+	d := t.text()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all[key] == t && t.bytes == 0 && d != nil {
+		t.bytes = int64(len(d.plain))
+		p.bytes += t.bytes
+	}
+	for len(p.used) > 1 && (len(p.used) > maxPasts || p.bytes > p.limit) {
+		p.bytes -= p.all[p.used[0]].bytes
+		delete(p.all, p.used[0])
+		p.used = p.used[1:]
+	}
+	return d
 }
 
 // forget lets go of what is kept of a channel's renditions.
@@ -70,6 +90,7 @@ func (p *pasts) forget(order []*rendition) {
 	p.used = slices.DeleteFunc(p.used, func(k pastKey) bool {
 		gone := slices.Contains(order, k.r)
 		if gone {
+			p.bytes -= p.all[k].bytes
 			delete(p.all, k)
 		}
 		return gone
@@ -119,8 +140,12 @@ func (r *rendition) viewPast(req *web.Request, s span, kept *pasts) *web.Respons
 	live := r.now.Load()
 	over := live.ended || live.gone // nothing more will come, or nobody knows when
 	oldest, _, n := r.shelf.span()
+	late := r.rule.window // by how much what belongs to a time may come after it
+	if over {
+		late = 0
+	}
 	switch {
-	case !s.open() && s.end.After(live.edge) && !over && time.Now().Before(s.end.Add(r.rule.window)):
+	case !s.open() && s.end.After(live.edge) && time.Now().Before(s.end.Add(late)):
 		return missing("not_over", "the span is not over yet: @START alone follows it", soon)
 	case s.start.After(live.edge):
 		return missing("not_yet", "nothing of that time is published yet", soon)
@@ -134,18 +159,18 @@ func (r *rendition) viewPast(req *web.Request, s span, kept *pasts) *web.Respons
 			until, ended = most, true
 		}
 	}
-	text := kept.get(pastKey{r, s}, live, func() func() *rendered {
+	text := kept.get(pastKey{r, s}, live, func() (uint64, func() *rendered) {
 		p, kind := r.between(s.start, until), playlist.Event
 		if !s.open() {
 			kind = playlist.VOD
 			p.trim()
 		}
 		if len(p.list) == 0 {
-			return func() *rendered { return nil }
+			return 0, func() *rendered { return nil }
 		}
 		r.shelf.served(p.lasts())
 		m := p.media(kind, "../../"+r.name+"/", ended)
-		return render(m.Append, r.metrics)
+		return p.list[0].number, render(m.Append, r.metrics)
 	})
 	if text == nil {
 		return missing("expired", "nothing of that time is kept", td)

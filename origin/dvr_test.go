@@ -2,6 +2,7 @@ package origin
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,4 +197,66 @@ func (m *machine) onDisk() (n int64) {
 		n += i.Size
 	}
 	return n
+}
+
+// Viewers who all ask for the same past at once cost one rendering, and those who ask for ever
+// other ones cost no more memory than the past may.
+func TestThePastIsRenderedOnceAndWithinBounds(t *testing.T) {
+	onDisk(t, 14, Options{Memory: 4 << 20, Defaults: Channel{Window: 12 * time.Second, Retention: 12 * time.Second, DVR: time.Hour}}, func(m *machine) {
+		e := m.encoder(bench.EncoderOptions{Continuous: true, Rungs: 1})
+		m.run(e, 150)
+		path := "/live/c/" + at(time.Now().Add(-4*time.Minute), time.Time{}) + "/180p/index.m3u8"
+		before := m.metric("weir_origin_renderings_total")
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { m.get(path) })
+		}
+		wg.Wait()
+		if n := m.metric("weir_origin_renderings_total") - before; n != 1 {
+			t.Errorf("%v renderings for 20 viewers", n)
+		}
+		for i := range 200 {
+			m.get("/live/c/" + at(time.Now().Add(-4*time.Minute-time.Duration(i)*time.Second), time.Now().Add(-20*time.Second)) + "/180p/index.m3u8")
+		}
+		held := 0
+		for _, x := range m.o.pasts.all {
+			held += len(x.text().plain)
+		}
+		if held > 4<<20/32+30<<10 {
+			t.Errorf("%d bytes of playlists are kept", held)
+		}
+	})
+}
+
+// What was kept of the past is not listed any more when its media are gone, nor does a span
+// that reaches into the future count as over because an encoder is away.
+func TestThePastListsWhatIsThere(t *testing.T) {
+	onDisk(t, 15, Options{Defaults: Channel{Window: 12 * time.Second, Retention: 12 * time.Second, DVR: time.Minute, EndWithEncoder: true}}, func(m *machine) {
+		time.Sleep(retainEvery / 2) // so that retention is not looked at while a viewer looks
+		e := m.encoder(bench.EncoderOptions{Continuous: true, Rungs: 1})
+		m.run(e, 30)
+		where := at(time.Now().Add(-50*time.Second), time.Now().Add(-15*time.Second))
+		m.past(where)
+		for range 60 {
+			m.run(e, 1)
+			if a := m.get("/live/c/" + where + "/180p/index.m3u8"); a.status == 200 {
+				m.past(where)
+			}
+		}
+		if err := m.o.End("c"); err != nil {
+			t.Fatal(err)
+		}
+		if a := m.get("/live/c/" + at(time.Now().Add(-20*time.Second), time.Now().Add(20*time.Second)) + "/180p/index.m3u8"); a.status != 404 {
+			t.Errorf("a span that is not over is %d", a.status)
+		}
+		for range 40 { // nothing is published any more, and all of it goes
+			time.Sleep(3 * time.Second)
+			for _, from := range []time.Duration{30, 60, 90} {
+				where := at(time.Now().Add(-from*time.Second), time.Now().Add(-time.Second))
+				if a := m.get("/live/c/" + where + "/180p/index.m3u8"); a.status == 200 {
+					m.past(where)
+				}
+			}
+		}
+	})
 }

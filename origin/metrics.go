@@ -135,7 +135,7 @@ func (m *metrics) store(f promauto.Factory, o *Origin) {
 		Name: "weir_store_removed_bytes_total", Help: "Bytes taken away by retention, by why: time, channel (dvr_max), total (max), free (keep_free).",
 	}, []string{"why"})
 	m.storeReads = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, error.",
+		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, busy, error.",
 	}, []string{"result"})
 	m.storeScrubbed = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_store_scrubbed_total", Help: "Segments on disk checked after a start, by result: ok, damaged, gone, error.",

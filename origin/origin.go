@@ -160,7 +160,8 @@ func New(opts Options) (*Origin, error) {
 	o.channels.Store(&map[string]*channel{})
 	o.closed.Store(&map[string]time.Time{})
 	o.metrics = newMetrics(opts.Registerer, o)
-	o.bodies = newBodies(opts.Slab, opts.Memory/16, o.metrics)
+	o.bodies = newBodies(opts.Slab, opts.Memory, o.metrics)
+	o.pasts.limit = opts.Memory / 32
 	o.lost = map[string]bool{}
 	o.assets.all, o.assets.making = map[string]*asset{}, map[string]bool{}
 	if opts.Store != nil {
@@ -308,8 +309,10 @@ func (o *Origin) set(change func(map[string]*channel)) {
 	o.metrics.channels.Set(float64(len(m)))
 }
 
-// inUse is what uploads, media and pushed playlists cost, in bytes.
-func (o *Origin) inUse() int64 { return o.opts.Slab.InUse() + o.texts.Load() }
+// inUse is what uploads, media, those read from disk too, and pushed playlists cost, in bytes.
+func (o *Origin) inUse() int64 {
+	return o.opts.Slab.InUse() + o.bodies.slab.InUse() + o.texts.Load()
+}
 
 // memoryFull reports whether no more bytes may be taken in.
 func (o *Origin) memoryFull() bool { return o.inUse() > o.opts.Memory }

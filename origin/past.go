@@ -36,14 +36,24 @@ func (r *rendition) between(from, to time.Time) past {
 	if len(s.log) > 0 {
 		first = s.log[0].number
 	}
+	first = max(first, r.oldest.Load()) // what left memory since is on the shelf, or gone
 	shelf := r.shelf.between(from, to)
 	p.list = shelf.segments(r.rule.epoch, first)
 	for _, seg := range s.log {
-		if seg.date.Add(seg.dur).After(from) && seg.date.Before(to) {
+		if seg.number >= first && seg.date.Add(seg.dur).After(from) && seg.date.Before(to) {
 			p.list = append(p.list, pastSegment{seg.number, seg.timeline, seg.name, seg.date, seg.dur, seg.up == nil, seg.init})
 		}
 	}
 	return p
+}
+
+// keptFrom is the number of the first segment that is kept, in memory or on disk.
+func (r *rendition) keptFrom() uint64 {
+	oldest := r.oldest.Load() // before the shelf: it takes what leaves memory first
+	if n, ok := r.shelf.first(); ok {
+		return n
+	}
+	return oldest
 }
 
 // segments returns those of a listing whose numbers are below before.
@@ -92,7 +102,7 @@ func (p *past) media(kind playlist.PlaylistType, prefix string, ended bool) *pla
 		s := &p.list[i]
 		x := &m.Segments[i]
 		*x = playlist.Segment{URI: prefix + s.name, Duration: s.dur, ProgramDateTime: s.date, Gap: s.gap}
-		x.Discontinuity = i > 0 && s.timeline != p.list[i-1].timeline
+		x.Discontinuity = i > 0 && (s.timeline != p.list[i-1].timeline || s.number != p.list[i-1].number+1)
 		if s.init != nil {
 			x.Map = &playlist.Map{URI: prefix + s.init.name}
 		}

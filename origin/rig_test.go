@@ -92,7 +92,7 @@ func (r *rig) close() {
 	if err := r.o.Close(); err != nil {
 		r.Error(err)
 	}
-	if n := r.slab.InUse(); n != 0 {
+	if n := r.slab.InUse() + r.o.bodies.slab.InUse(); n != 0 {
 		r.Errorf("%d bytes are still held after the end", n)
 	}
 }

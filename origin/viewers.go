@@ -228,6 +228,8 @@ func (c *channel) viewShelved(ctx context.Context, req *web.Request, r *renditio
 		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
 	case errors.Is(err, seglog.ErrGone):
 		return missing("expired", "no such segment, or no more: "+quote(name), td), nil
+	case errors.Is(err, errBusy):
+		return nil, err
 	case err != nil:
 		e := refuse(http.StatusServiceUnavailable, "disk", "channel %s: %s cannot be read from disk (store.dir): %w", c.name, quote(name), err)
 		e.RetryAfter = td

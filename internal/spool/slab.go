@@ -33,6 +33,9 @@ type Slab struct {
 // NewSlab returns a Slab on the Go heap.
 func NewSlab(o SlabOptions) *Slab { return &Slab{poison: o.Poison} }
 
+// Apart returns an empty Slab of the same options, which counts for itself.
+func (s *Slab) Apart() *Slab { return &Slab{poison: s.poison} }
+
 // InUse returns how many bytes Buffers of this Slab hold now, used or spare.
 func (s *Slab) InUse() int64 { return s.inUse.Load() }
 
