@@ -1,6 +1,8 @@
 package origin
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -143,6 +145,13 @@ func (m *metrics) store(f promauto.Factory, o *Origin) {
 	if o.depot == nil && o.opts.Store == nil {
 		return
 	}
+	for _, result := range []string{"ok", "damaged", "gone", "error"} { // the first is seen, too: increase() needs a zero before it
+		m.storeReads.WithLabelValues(result)
+		m.storeScrubbed.WithLabelValues(result)
+	}
+	for _, why := range []string{"time", "channel", "total", "free"} {
+		m.storeRemoved.WithLabelValues(why)
+	}
 	for s := StoreOK; s < storeStates; s++ {
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "weir_store_state", Help: "1 for the state the disk is in: ok, slow, full, failing.",
@@ -180,6 +189,10 @@ func (m *metrics) forget(channel string) {
 	m.states.DeletePartialMatch(is)
 	m.ranges.Delete(is)
 	m.rangesIgnored.DeletePartialMatch(is)
+}
+
+func (m *metrics) publishedAt(channel string, t time.Time) {
+	m.lastPublish.WithLabelValues(channel).Set(float64(t.UnixMilli()) / 1000)
 }
 
 func (m *metrics) stateIs(channel string, s State) {

@@ -167,7 +167,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	r.datedAs(s.clock)
 	r.measure(u.buf.Size(), key.Length, s.dur, now)
 	c.o.metrics.segments.WithLabelValues(c.name).Inc()
-	c.o.metrics.lastPublish.WithLabelValues(c.name).Set(float64(now.UnixMilli()) / 1000)
+	c.o.metrics.publishedAt(c.name, now)
 	c.o.metrics.delay.Observe(now.Sub(u.done).Seconds())
 	return true, true
 }

@@ -120,7 +120,7 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	o.metrics.stateIs(c.name, c.State())
 	c.recoverRanges(rec.State[rangesKey])
 	// All that was published is there: its multivariant playlist waits for nobody.
-	c.resumed, c.first, c.silent, c.restored = now, c.since, true, true
+	c.resumed, c.first, c.restored = now, c.since, true
 
 	var states []renditionState
 	for key, text := range rec.State {
@@ -169,6 +169,10 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	}
 	c.holed = rec.Missing
 	c.byName.Store(&names)
+	if last := c.latest(); !last.IsZero() {
+		c.lastPush = last // as far as anybody knows
+		o.metrics.publishedAt(c.name, last)
+	}
 	for _, i := range inits { // renditions that use one hold it
 		c.drop(i.up)
 	}
