@@ -118,13 +118,6 @@ func (c *channel) latest() (t time.Time) {
 	return t
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // silence is how long a rendition may publish nothing and count as running.
 func (c *channel) silence() time.Duration {
 	return 2*time.Duration(c.published.target)*time.Second + c.published.hold

@@ -325,6 +325,7 @@ func (in *intake) needs(u *upload) bool {
 		slices.ContainsFunc(in.queue, func(e entry) bool { return e.init == u })
 }
 
+// later returns the later of two moments.
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
