@@ -36,10 +36,10 @@ type archive struct {
 	words   []string       // endings of names
 	inits   []*initSegment // used by all; [0] is nil
 	longest time.Duration  // of the playlists over it that were served
+	cleared uint64         // files up to this one are gone, and nothing names them any more
 	spoilt  uint64         // counts changes of what stays
 	least   uint64         // the oldest file that a body is in; 0: none, or not known
 	known   bool           // least is
-	swept   uint64         // bodies in files up to this one were taken for gone
 }
 
 func newArchive() *archive { return &archive{inits: []*initSegment{nil}} }
@@ -173,16 +173,16 @@ func (a *archive) expire(now time.Time, depth time.Duration, gone uint64) (n int
 		}
 		n++
 	}
-	for i := n; i < len(a.all) && gone > a.swept; i++ { // written again after a failure, a body may lie out of order
+	for i := n; gone > a.cleared && i < len(a.all); i++ { // written again after a failure, a body may lie out of order
 		if s := &a.all[i]; !s.gap() && s.body.File <= gone {
 			s.body = seglog.Ref{}
 			a.spoilt++
 		}
 	}
-	if n > 0 || gone > a.swept {
+	if n > 0 || gone > a.cleared {
 		a.known = false
 	}
-	a.swept = max(a.swept, gone)
+	a.cleared = max(a.cleared, gone)
 	if n == 0 {
 		return 0
 	}

@@ -150,6 +150,7 @@ func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetCut, error)
 	*info = AssetInfo{Asset: r.Asset, Channel: c.name, Made: time.Now().UTC().Truncate(time.Millisecond)}
 	for _, r2 := range c.ordered() {
 		p := r2.between(r.Start, end)
+		refs := c.onlyOnDisk(r2, &p)
 		p.trim()
 		if len(p.list) == 0 {
 			continue
@@ -166,18 +167,17 @@ func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetCut, error)
 		}
 		info.Duration = max(info.Duration, p.lasts())
 		for i := range p.list {
-			ref, ok := c.refOf(r2, p.list[i].number)
-			switch {
-			case p.list[i].gap || !ok:
+			if p.list[i].gap {
 				info.Gaps++
-			default:
-				info.Bytes += ref.Size
-				if cut.lowest == 0 || ref.File < cut.lowest {
-					cut.lowest = ref.File
-				}
-				cut.last = max(cut.last, ref.File)
-				cut.needs[ref.File] = true
+				continue
 			}
+			ref := refs[p.list[i].number]
+			info.Bytes += ref.Size
+			if cut.lowest == 0 || ref.File < cut.lowest {
+				cut.lowest = ref.File
+			}
+			cut.last = max(cut.last, ref.File)
+			cut.needs[ref.File] = true
 		}
 	}
 	if len(is.Renditions) == 0 || len(cut.needs) == 0 {
@@ -216,6 +216,25 @@ func (c *channel) ordered() []*rendition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.order)
+}
+
+// onlyOnDisk makes gaps of segments that memory still has and the disk does not, because it
+// did not take them or had no room for them any more, and returns where all others are.
+func (c *channel) onlyOnDisk(r *rendition, p *past) map[uint64]seglog.Ref {
+	refs := make(map[uint64]seglog.Ref, len(p.list))
+	for i := range p.list {
+		s := &p.list[i]
+		if s.gap {
+			continue
+		}
+		ref, ok := c.refOf(r, s.number)
+		if !ok {
+			s.gap = true
+			continue
+		}
+		refs[s.number] = ref
+	}
+	return refs
 }
 
 // refOf returns where a segment's bytes are on disk.

@@ -44,6 +44,9 @@ func (m *machine) asset(name string) map[string]*playlist.Media {
 			} else if was, ok := m.bodies[rendition+"/"+s.URI]; ok && !s.Gap && was != got.body {
 				m.Errorf("%s/%s has other bytes than it had live", rendition, s.URI)
 			}
+			if s.Map == nil && s.Gap {
+				continue
+			}
 			if got := m.get("/vod/" + name + "/" + rendition + "/" + s.Map.URI); got.status != 200 {
 				m.Errorf("%s: %d", s.Map.URI, got.status)
 			}
@@ -316,5 +319,32 @@ func TestAnAssetOfAStalledDiskHoldsNobodyUp(t *testing.T) {
 		}
 		m.disk.Resume()
 		m.asset("final")
+	})
+}
+
+// What the disk could not take in time is a gap of the asset, although a window that is long
+// still shows it live: a programme is not refused for the moments it lacks.
+func TestAnAssetHasGapsForWhatTheDiskDidNotTake(t *testing.T) {
+	onDisk(t, 24, Options{Memory: 32 << 20, Defaults: Channel{Window: 10 * time.Minute, DVR: time.Hour}}, func(m *machine) {
+		e := m.encoder(bench.EncoderOptions{Continuous: true})
+		m.run(e, 10)
+		m.disk.Stall()
+		m.run(e, 250)
+		m.disk.Resume()
+		m.run(e, 10)
+		if m.metric("weir_store_lost_total") == 0 {
+			t.Fatal("nothing was lost: this shows nothing")
+		}
+		info, err := m.o.MakeAsset(m.Context(), AssetRequest{Asset: "final", Channel: "c"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := m.asset("final")["180p"]
+		if n := len(p.Segments); info.Gaps == 0 || n < 265 || p.Segments[0].Gap || p.Segments[n-1].Gap {
+			t.Errorf("%+v, %d segments", info, n)
+		}
+		if live := sketch(m.watch("180p")); strings.Contains(live, "-") {
+			t.Errorf("live has gaps: %s", live)
+		}
 	})
 }

@@ -111,12 +111,12 @@ func (b *bodies) read(key bodyKey, r *bodyRead) {
 		b.used = append(b.used, key)
 		b.size += r.buf.Cost()
 	}
-	close(r.done)
 	gone = append(gone, b.shrink(b.limit)...)
 	b.mu.Unlock()
-	for _, buf := range gone {
+	for _, buf := range gone { // before anybody goes on: memory is what they share
 		buf.Close()
 	}
+	close(r.done)
 }
 
 // admit makes room for a body, or says that there is none. One alone always has.

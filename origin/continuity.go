@@ -17,6 +17,7 @@ const (
 	followsOn   follow = iota // it begins where that one ended
 	followsLoss               // it is on the same clock and begins later: what lies between was lost
 	followsNot                // nothing shows that a decoder can go on with it
+	followsAll                // it could go on, and changes over because all other renditions do
 )
 
 // material is what is known of a segment's media when it is published.

@@ -26,6 +26,9 @@ func (m *machine) past(where string) *playlist.Media {
 	if a.status != 200 {
 		m.Fatalf("GET %s: %d %s", path, a.status, a.body)
 	}
+	if c := a.header.Get("CDN-Cache-Control"); !strings.HasSuffix(c, ", stale-if-error=60") {
+		m.Errorf("edges lose the past while the origin restarts: %s", c)
+	}
 	p, err := playlist.ParseMedia([]byte(a.body))
 	if err != nil {
 		m.Fatal(err)
@@ -39,6 +42,9 @@ func (m *machine) past(where string) *playlist.Media {
 			m.Errorf("%s: gap=%v and %d %s", file, s.Gap, got.status, got.body)
 		} else if was, ok := m.bodies["180p/"+file]; ok && !s.Gap && was != got.body {
 			m.Errorf("%s has other bytes", file)
+		}
+		if s.Map == nil && s.Gap {
+			continue
 		}
 		init := strings.TrimPrefix(s.Map.URI, "../../180p/")
 		if got := m.get("/live/c/180p/" + init); got.status != 200 || got.header.Get("Content-Type") != "video/mp4" {

@@ -42,3 +42,38 @@ func TestAnInitReplacedWhileItsSegmentIsAwaitedStays(t *testing.T) {
 	f("twice", func(r *rig, init, other string) { r.put("late/init.mp4", other); r.put("late/init.mp4", init) })
 	f("and swept", func(r *rig, _, other string) { r.put("late/init.mp4", other); time.Sleep(2500 * time.Millisecond) })
 }
+
+// An encoder that lost more segments than are made up for did not begin anew, and sends its
+// init segment no more: the first segment behind the hole waits for one, those after it not.
+func TestAnInitThatIsNotSentAgainIsWaitedForOnce(t *testing.T) {
+	underClock(t, Options{}, func(r *rig) {
+		e := r.clip(bench.EncoderOptions{Rungs: 1, Continuous: true})
+		step := func() {
+			if err := e.Step(r.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(bench.ClipSegment)
+		}
+		for range 3 {
+			step()
+		}
+		for range 2 * maxMissed {
+			e.Skip()
+			time.Sleep(bench.ClipSegment)
+		}
+		for range 4 {
+			step()
+		}
+		before := r.metric("weir_origin_segments_total", "c")
+		for range 3 {
+			if err := e.Step(r.Context()); err != nil {
+				t.Error(err)
+			}
+			if now := r.metric("weir_origin_segments_total", "c"); now != before+1 {
+				t.Errorf("%v segments were published with the upload of one", now-before)
+			}
+			before++
+			time.Sleep(bench.ClipSegment)
+		}
+	})
+}

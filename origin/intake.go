@@ -68,15 +68,16 @@ func (g gapReason) String() string {
 type intake struct {
 	hold time.Duration // how long an entry may wait for its bytes, from when it was listed
 
+	*run                    // the present incarnation
+	former    []*run        // others, the one that was present last behind
+	since     time.Time     // when the present one became that
+	patience  time.Duration // how long the present one may be silent while another is not
 	started   bool
 	inc       int
-	since     time.Time         // when it was first told of
-	floor     uint64            // uploads of media up to this generation belong to earlier incarnations
-	initFloor uint64            // and of init segments
-	max       uint64            // highest sequence number told of in this incarnation
-	known     map[uint64]string // path by sequence number, of this incarnation
-	taken     map[string]taken  // by path, of all incarnations
-	oldest    []string          // paths of taken, for forgetting
+	floor     uint64           // uploads of media up to this generation belong to earlier incarnations
+	initFloor uint64           // and of init segments
+	taken     map[string]taken // by path, of all incarnations
+	oldest    []string         // paths of taken, for forgetting
 	newest    taken
 	turn      int // counts playlists told and segments taken, for what came after what
 	queue     []entry
@@ -86,37 +87,48 @@ type intake struct {
 	dated     time.Time // what the encoder said of when the newest segment began; zero: nothing
 }
 
-func newIntake() *intake { return &intake{known: map[uint64]string{}, taken: map[string]taken{}} }
+func newIntake() *intake { return &intake{run: newRun(), taken: map[string]taken{}} }
 
 // offer takes in a pushed playlist. stale: it told nothing new.
 func (in *intake) offer(p *pushed, f files) (steps []step, stale bool) {
 	in.turn++
 	p.turn = in.turn
-	from := in.renewed(p, f)
+	in.patience = max(in.hold, 2*time.Duration(p.target)*time.Second)
+	if x := in.whose(p, f); x != nil {
+		if steps = in.toldOf(x, p, f); len(steps) == 0 {
+			in.putAside(p)
+		}
+		return append(steps, in.settle(p.at, f)...), len(steps) == 0
+	}
+	from, lacks := in.renewed(p, f)
 	switch {
 	case !in.started:
 		in.begin(p, 0, f)
+	case from >= 0 && lacks > 1: // rather late than early
+		steps, stale = in.restart(in.confirmed(p, from, f), from, f), true
 	case from >= 0:
 		steps = in.restart(p, from, f)
 	case in.foreign(p):
 		steps = in.restart(p, 0, f)
-	case in.echo(p, f):
-		if stale = in.speaks(p.at); !stale { // it was the other one that died
-			steps = in.restart(p, 0, f)
-		}
+	case p.last().seq > in.max && in.another(p):
+		steps = in.restart(p, 0, f)
 	case p.last().seq > in.max:
 		steps = in.extend(p, f)
 	default:
 		stale = true
-		if in.aside = append(in.aside, p); len(in.aside) > maxAside {
-			in.aside = in.aside[1:]
-		}
+		in.putAside(p)
 	}
 	// A playlist that is behind what others told says nothing about the end.
-	if p.last().seq == in.max && in.known[in.max] == p.last().path {
+	if p.last().seq == in.max && in.known[in.max].path == p.last().path {
 		in.ended = in.ended || p.end
 	}
 	return append(steps, in.settle(p.at, f)...), stale
+}
+
+func (in *intake) putAside(p *pushed) {
+	if in.aside = append(in.aside, p); len(in.aside) > maxAside {
+		in.aside = in.aside[1:]
+	}
 }
 
 // arrived is to be called when an upload became complete, and settle's result with it.
@@ -126,10 +138,18 @@ func (in *intake) arrived(now time.Time, f files) (steps []step) {
 		if now.Sub(p.at) > 2*in.hold {
 			break // too old to have been early: it was late
 		}
-		if from := in.renewed(p, f); from >= 0 {
+		if from, _ := in.renewed(p, f); from >= 0 {
 			sure := in.confirmed(p, from, f)
 			steps = in.restart(sure, from, f)
 			in.ended = p.end && sure == p
+			break
+		}
+		if p.last().seq > in.max && in.whose(p, f) == nil { // and told of what only comes now
+			in.aside = slices.Delete(in.aside, i, i+1)
+			for k := range p.entries {
+				p.entries[k].listed = now
+			}
+			steps = in.extend(p, f)
 			break
 		}
 	}
@@ -161,15 +181,18 @@ func (in *intake) confirmed(p *pushed, from int, f files) *pushed {
 	return &sure
 }
 
-// begin starts an incarnation with the entries of p from the given one on. Leading ones of
-// which there is no sign were made before we listened; the last may be ahead of its bytes.
+// begin starts an incarnation with the entries of p from the given one on.
 func (in *intake) begin(p *pushed, from int, f files) {
-	in.started, in.ended, in.aside, in.since = true, false, nil, p.at
-	clear(in.known)
-	for i := range p.entries {
-		in.know(&p.entries[i])
-	}
-	in.max = p.last().seq
+	x := newRun()
+	x.tell(p)
+	in.passOn(x)
+	in.enter(p, from, f)
+}
+
+// enter queues the first entries of an incarnation. Leading ones of which there is no sign
+// were made before we listened; the last may be ahead of its bytes.
+func (in *intake) enter(p *pushed, from int, f files) {
+	in.started, in.ended, in.aside = true, false, nil
 	entries := p.entries[max(from, len(p.entries)-maxQueue):]
 	for len(entries) > 1 && in.usable(&entries[0], f) == nil && !f.arriving(entries[0].path) && !entries[0].gap {
 		entries = entries[1:]
@@ -182,26 +205,28 @@ func (in *intake) begin(p *pushed, from int, f files) {
 
 // extend appends what p tells beyond what is known.
 func (in *intake) extend(p *pushed, f files) (steps []step) {
+	if in.strays(p, f) {
+		return in.restart(p, 0, f)
+	}
 	if missed := p.first() - in.max - 1; p.first() > in.max+1 {
 		if missed > maxMissed {
 			return in.restart(p, 0, f) // too much to make up for: a new beginning
 		}
-		for range missed {
-			in.max++
-			in.push(entry{seq: in.max, gap: true, dur: p.entries[0].dur, listed: p.at}, f)
+		for n := range missed {
+			in.push(entry{seq: in.max + 1 + n, gap: true, dur: p.entries[0].dur, listed: p.at}, f)
 		}
 	}
 	if p.last().seq-in.max > maxQueue {
 		return in.restart(p, 0, f)
 	}
-	for i := range p.entries {
-		e := &p.entries[i]
-		in.know(e)
-		if e.seq > in.max {
-			in.push(*e, f)
+	behind := in.max
+	in.tell(p)
+	for _, e := range p.entries {
+		if e.seq > behind {
+			in.push(e, f)
 		}
 	}
-	in.max, in.ended = p.last().seq, false
+	in.ended = false
 	for len(in.queue) > maxQueue { // an encoder far ahead of its bytes
 		steps = append(steps, in.gap(gapLost))
 	}
@@ -220,21 +245,13 @@ func (in *intake) push(e entry, f files) {
 // while another is under way may be its predecessor's.
 func (in *intake) initOf(e *entry, f files) *upload {
 	u := f.complete(e.mapPath)
-	if u == nil || u.gen <= in.initFloor || in.fresh && f.arriving(e.mapPath) {
+	switch {
+	case (u == nil || u.gen <= in.initFloor) && in.init != nil && in.init.path == e.mapPath:
+		return in.init // it is present again, and its path means another's by now
+	case u == nil || u.gen <= in.initFloor || in.fresh && f.arriving(e.mapPath):
 		return nil
 	}
 	return u
-}
-
-func (in *intake) know(e *entry) {
-	in.known[e.seq] = e.path
-	if len(in.known) > 2*maxKnown {
-		for seq := range in.known {
-			if seq+maxKnown < e.seq {
-				delete(in.known, seq)
-			}
-		}
-	}
 }
 
 // settle returns what can be published by now, in order.
@@ -263,6 +280,9 @@ func (in *intake) settle(now time.Time, f files) (steps []step) {
 			}
 			if e.init == nil { // rather an old one than none
 				e.init = f.complete(e.mapPath)
+				if e.init != nil { // its encoder never began anew: those behind it need not wait
+					in.initFloor = min(in.initFloor, e.init.gen-1)
+				}
 			}
 			if e.init == nil {
 				steps = append(steps, in.gap(gapNoInit))
@@ -294,6 +314,9 @@ func (in *intake) usable(e *entry, f files) *upload {
 	if !in.fresh && u.gen < in.newest.gen && u.begun.Before(in.newest.begun.Add(-in.hold)) {
 		return nil
 	}
+	if in.theirs(e, u) {
+		return nil
+	}
 	return u
 }
 
@@ -318,6 +341,14 @@ func (in *intake) take(u *upload) step {
 			delete(in.taken, in.oldest[0])
 			in.oldest = in.oldest[1:]
 		}
+	}
+	if in.heard = later(in.heard, u.done); e.init != nil {
+		in.init = e.init
+	}
+	if t, ok := in.known[e.seq]; ok {
+		t.gen = u.gen
+		t.start, t.timed = in.begins(u)
+		in.known[e.seq] = t
 	}
 	in.turn++
 	in.newest = taken{in.inc, e.seq, u.gen, u.sum, in.turn, u.begun}

@@ -53,7 +53,7 @@ func (w *world) begin() uint64 { w.gen++; return w.gen }
 func (w *world) up(path, content string) { w.upAs(w.begin(), path, content) }
 
 func (w *world) upAs(gen uint64, path, content string) {
-	u := &upload{path: path, gen: gen, done: w.now}
+	u := &upload{path: path, gen: gen, begun: w.now, done: w.now}
 	u.sum = sha256.Sum256([]byte(content))
 	u.sum[0] = content[0]
 	if old := w.files[path]; old == nil || old.gen < gen {

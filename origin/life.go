@@ -48,7 +48,7 @@ func (c *channel) sweep(now time.Time) {
 // settled.
 func (c *channel) replaced(u *upload) {
 	for _, r := range c.order {
-		if slices.ContainsFunc(r.in.queue, func(e entry) bool { return e.init == u }) {
+		if r.in.needs(u) {
 			c.store.former = append(c.store.former, u)
 			return
 		}
@@ -99,20 +99,23 @@ func (c *channel) listen(now time.Time) {
 	if c.published == nil || c.silent || c.first.IsZero() {
 		return
 	}
-	var last time.Time
-	for _, r := range c.order {
-		if r.ended {
-			return // it stands for a reason
-		}
-		if r.last.After(last) {
-			last = r.last
-		}
+	if slices.ContainsFunc(c.order, func(r *rendition) bool { return r.ended }) {
+		return // it stands for a reason
 	}
-	if quiet := now.Sub(last); quiet > c.silence() {
+	last := c.latest()
+	if now.Sub(later(last, c.resumed)) > c.silence() { // after a restart its encoder has as long to come back
 		c.silent = true
 		c.log.Warn("channel stands still: its encoder pushes nothing that can be published",
-			"for", quiet.Round(time.Second), "last_push", now.Sub(c.lastPush).Round(time.Second))
+			"for", now.Sub(last).Round(time.Second), "last_push", now.Sub(c.lastPush).Round(time.Second))
 	}
+}
+
+// latest is when a segment was published last.
+func (c *channel) latest() (t time.Time) {
+	for _, r := range c.order {
+		t = later(t, r.last)
+	}
+	return t
 }
 
 // silence is how long a rendition may publish nothing and count as running.
@@ -149,7 +152,7 @@ func (c *channel) alive() (n int) {
 
 // over reports whether nothing of the channel is needed any more.
 func (c *channel) over(now time.Time, short bool) bool {
-	quiet := now.Sub(c.lastPush)
+	quiet := now.Sub(later(c.lastPush, c.resumed)) // the origin may have been away for longer than idleFor
 	if c.store.total > 0 {
 		return false
 	}

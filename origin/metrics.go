@@ -1,6 +1,8 @@
 package origin
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -29,6 +31,7 @@ type metrics struct {
 	storeLost       prometheus.Counter
 	storeRemoved    *prometheus.CounterVec
 	storeReads      *prometheus.CounterVec
+	storeScrubbed   *prometheus.CounterVec
 	answers         [answerKinds][len(codeClasses)]prometheus.Counter
 }
 
@@ -136,8 +139,18 @@ func (m *metrics) store(f promauto.Factory, o *Origin) {
 	m.storeReads = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_store_reads_total", Help: "Segments read back from disk, by result: ok, damaged, gone, busy, error.",
 	}, []string{"result"})
+	m.storeScrubbed = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_store_scrubbed_total", Help: "Segments on disk checked after a start, by result: ok, damaged, gone, error.",
+	}, []string{"result"})
 	if o.depot == nil && o.opts.Store == nil {
 		return
+	}
+	for _, result := range []string{"ok", "damaged", "gone", "error"} { // the first is seen, too: increase() needs a zero before it
+		m.storeReads.WithLabelValues(result)
+		m.storeScrubbed.WithLabelValues(result)
+	}
+	for _, why := range []string{"time", "channel", "total", "free"} {
+		m.storeRemoved.WithLabelValues(why)
 	}
 	for s := StoreOK; s < storeStates; s++ {
 		f.NewGaugeFunc(prometheus.GaugeOpts{
@@ -176,6 +189,10 @@ func (m *metrics) forget(channel string) {
 	m.states.DeletePartialMatch(is)
 	m.ranges.Delete(is)
 	m.rangesIgnored.DeletePartialMatch(is)
+}
+
+func (m *metrics) publishedAt(channel string, t time.Time) {
+	m.lastPublish.WithLabelValues(channel).Set(float64(t.UnixMilli()) / 1000)
 }
 
 func (m *metrics) stateIs(channel string, s State) {

@@ -209,12 +209,20 @@ const tickEvery = 50 * time.Millisecond
 
 // Run keeps time: it turns what never came into gaps and lets go of what nobody may ask for
 // any more; and it writes to the Store. It blocks until ctx is done, and then for as long as
-// the disk takes for what is under way, 5 s at most. An Origin without Run serves, but
+// the disk takes for what is under way, a few seconds at most. An Origin without Run serves, but
 // forgets nothing and, with a Store, publishes hardly anything: numbers are reserved there.
 func (o *Origin) Run(ctx context.Context) error {
 	if o.depot != nil {
 		o.keepers.begin(o)
 		defer o.keepers.end(o)
+		scrubbed := make(chan struct{})
+		go func() { defer close(scrubbed); o.scrub(ctx) }()
+		defer func() {
+			select {
+			case <-scrubbed:
+			case <-time.After(finishAfter): // a disk that hangs
+			}
+		}()
 	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()

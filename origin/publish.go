@@ -139,8 +139,8 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	if !ok {
 		return false, false
 	}
-	if how != followsNot && r.joins(&c.lines.latest, missed) {
-		how = followsNot
+	if how != followsNot && c.joining(r, missed) > 0 {
+		how = followsAll
 	}
 	if !c.mayUse(r, 1+c.numbersFor(r, how, missed), now) {
 		return false, false
@@ -167,7 +167,7 @@ func (c *channel) media(r *rendition, s *step, now time.Time) (changed, ok bool)
 	r.datedAs(s.clock)
 	r.measure(u.buf.Size(), key.Length, s.dur, now)
 	c.o.metrics.segments.WithLabelValues(c.name).Inc()
-	c.o.metrics.lastPublish.WithLabelValues(c.name).Set(float64(now.UnixMilli()) / 1000)
+	c.o.metrics.publishedAt(c.name, now)
 	c.o.metrics.delay.Observe(now.Sub(u.done).Seconds())
 	return true, true
 }
@@ -181,7 +181,7 @@ func (c *channel) numbersFor(r *rendition, how follow, lost time.Duration) int {
 		}
 		how = followsNot // too much to list: see place
 	}
-	if how == followsNot && r.placed {
+	if how >= followsNot && r.placed {
 		if l := c.lines.latest.number; l > r.timeline {
 			n += int(min(l-r.timeline, maxFillers))
 		}
@@ -198,12 +198,12 @@ func (c *channel) place(r *rendition, s *step, m *material, how follow, missed t
 	if r.fill > 0 {
 		c.listFill(r, s, how, now)
 	}
-	if how == followsNot {
-		c.moveOn(r, s, m, now)
+	if how >= followsNot {
+		c.moveOn(r, s, m, how, missed, now)
 	}
 	r.unproven, r.owed, r.format = false, 0, s.up.format
 	r.expect, r.timed = m.start, m.timed
-	if how == followsNot || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
+	if how >= followsNot || len(m.tracks) >= len(r.tracks) { // one segment may not show all that is there
 		r.tracks = m.tracks
 	}
 }
@@ -215,7 +215,7 @@ func (c *channel) place(r *rendition, s *step, m *material, how follow, missed t
 func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 	least := time.Duration(r.fill) * time.Millisecond
 	total := least
-	if how == followsNot {
+	if how >= followsNot {
 		begins := s.up.done.Add(-s.dur)
 		if plausible(s.pdt, now) {
 			begins = s.pdt
@@ -228,8 +228,19 @@ func (c *channel) listFill(r *rendition, s *step, how follow, now time.Time) {
 	c.o.metrics.gaps.WithLabelValues(c.name, gapRestart.String()).Add(float64(n))
 }
 
+// joining returns the number of the timeline that the rendition has to join; 0: none.
+func (c *channel) joining(r *rendition, lost time.Duration) (number uint64) {
+	c.lines.newest(func(l *timeline) bool {
+		if r.joins(l, lost) {
+			number = l.number
+		}
+		return number > 0 || l.number <= r.timeline
+	})
+	return number
+}
+
 // moveOn puts the segment on a timeline it begins or joins.
-func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
+func (c *channel) moveOn(r *rendition, s *step, m *material, how follow, missed time.Duration, now time.Time) {
 	slack := 2 * r.targetDuration()
 	guess := s.pdt
 	if !plausible(guess, now) {
@@ -238,8 +249,22 @@ func (c *channel) moveOn(r *rendition, s *step, m *material, now time.Time) {
 	if r.placed && (guess.Before(r.date) || r.continues(s, m)) {
 		guess = r.date // dates never go back
 	}
-	at := timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess}
-	number, date := c.lines.next(at, !r.placed, s.up.format == formatTS, slack)
+	at := spot{
+		timeline: timeline{number: r.timeline, at: m.start, timed: m.timed, date: guess},
+		fresh:    !r.placed, ts: s.up.format == formatTS,
+	}
+	if how == followsAll {
+		at.over = c.joining(r, missed)
+	}
+	for _, x := range c.order {
+		if x == r || !x.placed || x.gone {
+			continue
+		}
+		if at.edge = later(at.edge, x.date); x.timeline == c.lines.latest.number {
+			at.joined = later(at.joined, x.date)
+		}
+	}
+	number, date := c.lines.next(at, slack)
 	c.keepChannel() // no number of a timeline means two, whatever happens
 	if r.placed && date.Before(r.date) {
 		date = r.date
@@ -286,14 +311,18 @@ func (c *channel) discontinuity(r *rendition, number uint64, date time.Time, now
 		r.newGo = true
 		return
 	}
-	each := time.Millisecond
-	if missed > 0 {
-		most := time.Duration(c.published.target) * time.Second
-		each = max(each, min(most, date.Sub(r.date)/time.Duration(missed)))
-	}
 	for range missed {
 		r.timeline++
-		if _, ok := r.gap(each, now); ok {
+		// It stands where the others have that timeline, so that a date has one number.
+		if from, ok := c.lines.begins(r.timeline); ok {
+			r.date = later(r.date, from)
+		}
+		to, ok := c.lines.begins(r.timeline + 1)
+		if !ok || r.timeline+1 == number {
+			to = date
+		}
+		dur := max(time.Millisecond, min(to.Sub(r.date), r.targetDuration()))
+		if _, ok := r.gap(dur, now); ok {
 			c.o.metrics.gaps.WithLabelValues(c.name, gapFiller.String()).Inc()
 		}
 	}

@@ -8,14 +8,26 @@ import (
 	"time"
 
 	"weir/bench"
+	"weir/internal/disk/disktest"
 	"weir/internal/web"
 	"weir/playlist"
 )
 
 // BenchmarkPublishLatency measures, inside one process, from the last byte of a segment's and
-// its playlist's upload to where a viewer who waits holds the new playlist.
+// its playlist's upload to where a viewer who waits holds the new playlist: in memory, with a
+// disk, and with one that has stalled.
 func BenchmarkPublishLatency(b *testing.B) {
-	r := newRig(b, Options{Defaults: Channel{Window: 20 * time.Second}, Memory: 8 << 30})
+	b.Run("memory", func(b *testing.B) { publishLatency(b, nil, 0, func() {}) })
+	b.Run("disk", func(b *testing.B) { publishLatency(b, &Store{Dir: b.TempDir()}, 0, func() {}) })
+	b.Run("stalled", func(b *testing.B) {
+		d := disktest.NewFake()
+		// In real time: beyond what is reserved numbers are used as the clock allows.
+		publishLatency(b, &Store{Dir: "/data", FS: d.FS(), KeepFree: 1}, 2*time.Second, func() { d.Stall(); b.Cleanup(d.Resume) })
+	})
+}
+
+func publishLatency(b *testing.B, store *Store, pause time.Duration, begun func()) {
+	r := newRig(b, Options{Defaults: Channel{Window: 20 * time.Second}, Memory: 8 << 30, Store: store})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.o.Run(ctx) }()
@@ -39,10 +51,13 @@ func BenchmarkPublishLatency(b *testing.B) {
 		}
 		return playlist.ParseMedia(text)
 	}
-	m, err := view("")
-	if err != nil {
-		b.Fatal(err)
+	var m *playlist.Media
+	for end := time.Now().Add(10 * time.Second); m == nil || len(m.Segments) == 0; m, err = view("") {
+		if time.Sleep(5 * time.Millisecond); time.Now().After(end) {
+			b.Fatal("nothing is published: ", err)
+		}
 	}
+	begun()
 	next := m.MediaSequence + uint64(len(m.Segments))
 	var took []time.Duration
 	for b.Loop() {
@@ -63,6 +78,7 @@ func BenchmarkPublishLatency(b *testing.B) {
 		}
 		took = append(took, (<-seen).Sub(last))
 		next++
+		time.Sleep(pause)
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")

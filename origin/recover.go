@@ -120,7 +120,7 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	o.metrics.stateIs(c.name, c.State())
 	c.recoverRanges(rec.State[rangesKey])
 	// All that was published is there: its multivariant playlist waits for nobody.
-	c.resumed, c.first, c.silent, c.restored = now, c.since, true, true
+	c.resumed, c.first, c.restored = now, c.since, true
 
 	var states []renditionState
 	for key, text := range rec.State {
@@ -169,6 +169,10 @@ func (o *Origin) rebuild(name string, config Channel, l *seglog.Log, rec *seglog
 	}
 	c.holed = rec.Missing
 	c.byName.Store(&names)
+	if last := c.latest(); !last.IsZero() {
+		c.lastPush = last // as far as anybody knows
+		o.metrics.publishedAt(c.name, last)
+	}
 	for _, i := range inits { // renditions that use one hold it
 		c.drop(i.up)
 	}
@@ -270,10 +274,12 @@ func (c *channel) recoverRendition(r *rendition, s *renditionState, entries []*s
 	r.grant = grant{until: s.Until, at: s.At, wait: s.Wait, pace: s.Pace}
 	r.next = max(r.next, c.published.first)
 	switch {
-	case missing: // and so may be what was reserved
+	case missing, now.Before(r.grant.at): // so may be what was reserved; the clock was set back
 		r.leap(now)
-	case !s.Clean || !c.o.depot.clean:
-		r.reserved(now)
+	case s.Clean && c.o.depot.clean:
+		r.skipTo(s.Until) // nothing was used beyond, also where entries were lost
+	default:
+		r.skipTo(r.grant.ceiling(now))
 	}
 	// A new one is asked for when there is something to publish: an origin that is killed again
 	// and again before that uses no numbers up.
@@ -318,17 +324,13 @@ func (r *rendition) leap(now time.Time) {
 	}
 }
 
-// reserved takes the numbers out of use that the process before may have used without a trace.
-func (r *rendition) reserved(now time.Time) {
-	end := r.grant.ceiling(now)
-	if now.Before(r.grant.at) { // the clock was set back: it tells nothing
-		end = r.grant.until + leap
-		r.grant.until = end
-	}
+// skipTo takes the numbers below end out of use: the process before may have used them, with
+// or without a trace.
+func (r *rendition) skipTo(end uint64) {
 	if end <= r.next {
 		return
 	}
-	if r.fill = end - r.next; r.fill > maxFill || len(r.log) == 0 {
+	if r.fill = end - r.next; r.fill > maxFill || r.newGo || len(r.log) == 0 {
 		r.next, r.fill, r.newGo = end, 0, true // the window begins anew
 	}
 }

@@ -16,7 +16,7 @@ const (
 	minWindow  = 6    // segments: HLS authoring 8.11
 	maxWindow  = 2048 // segments listed, however short they are
 	maxGaps    = 64   // gaps that one loss is made of; a longer one is a discontinuity
-	maxFillers = 8    // discontinuities made up for
+	maxFillers = 64   // discontinuities made up for
 	maxFill    = 512  // numbers that a process before may have used and that become gaps
 )
 
@@ -253,6 +253,11 @@ func (r *rendition) slide(now time.Time) {
 	for from > r.from && (total < least || len(r.log)-from < minWindow) && len(r.log)-from < maxWindow {
 		from--
 		total += r.log[from].dur
+	}
+	// What was never listed stays for once: more may come at a time than the window holds, when
+	// all waited for one that was lost.
+	for shown := r.now.Load().next; from > r.from && r.log[from-1].number >= shown; from-- {
+		total += r.log[from-1].dur
 	}
 	for _, s := range r.log[r.from:from] {
 		total += s.dur

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/bench"
 )
 
 // An origin that is stopped and started again shows the same pictures under the same numbers,
@@ -75,6 +77,38 @@ func TestPicturesAndCaptionsOutliveARestart(t *testing.T) {
 		at, ok := shownAt(t, r.get("/live/c/v/"+words.Segments[len(words.Segments)-1].URI).body)
 		if want := 10*time.Second + muxDelay; !ok || at != want {
 			t.Errorf("a caption is shown at %v, want %v", at, want)
+		}
+	})
+}
+
+// An encoder that died with the origin, as FFmpeg does on a persistent connection: the
+// operator is told by log and metric, after as long as it has to come back, and sees when it
+// was heard last. A channel outlives a night without the origin by an hour.
+func TestAnEncoderThatDiedWithTheOriginIsMissed(t *testing.T) {
+	onDisk(t, 61, Options{Defaults: Channel{TargetDuration: 2 * time.Second, Window: 12 * time.Second}}, func(m *machine) {
+		m.run(m.encoder(bench.EncoderOptions{Continuous: true}), 10)
+		last := time.Now().Add(-bench.ClipSegment)
+		m.halt()
+		time.Sleep(8 * time.Hour)
+		m.again()
+		if got := m.metric("weir_origin_last_publish_timestamp_seconds", "c"); time.Unix(int64(got), 0).Sub(last).Abs() > time.Second {
+			t.Errorf("the metric says %v, it was %v", time.Unix(int64(got), 0), last)
+		}
+		if got := m.o.Streams()[0].LastPush; got.Sub(last).Abs() > time.Second {
+			t.Errorf("last push %v, it was %v", got, last)
+		}
+		time.Sleep(3 * time.Second)
+		if strings.Contains(m.log.String(), "stands still") {
+			t.Error("its encoder had no time to come back")
+		}
+		time.Sleep(10 * time.Second)
+		m.logged("level=WARN", "channel stands still", "for=8h0m1")
+		if a := m.get("/live/c/180p/index.m3u8"); a.status != 200 {
+			t.Errorf("its playlist is %d", a.status)
+		}
+		time.Sleep(55 * time.Minute)
+		if a := m.get("/live/c/180p/index.m3u8"); a.status != 200 {
+			t.Errorf("its playlist is %d before an hour", a.status)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // retainEvery is how often retention is looked at.
-const retainEvery = time.Second
+const retainEvery = 2 * time.Second
 
 // Watermarks: what goes for want of room goes until there is this much again.
 const (

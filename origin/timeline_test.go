@@ -32,7 +32,7 @@ func TestRenditionsShareTimelines(t *testing.T) {
 	ts := timelines{first: 100}
 	f := func(l timeline, fresh bool, number uint64, date time.Duration) {
 		t.Helper()
-		n, d := ts.next(l, fresh, true, 4*time.Second)
+		n, d := ts.next(spot{timeline: l, fresh: fresh, ts: true}, 4*time.Second)
 		if n != number || !d.Equal(start.Add(date)) {
 			t.Errorf("%d, %v; want %d, %v", n, d.Sub(start), number, date)
 		}
@@ -71,4 +71,41 @@ func TestWhatADecoderCanGoOnWith(t *testing.T) {
 	f(true, false, video, audio, with(audio, func(x *cmaf.Track) { x.ID = 258 }))
 	f(true, false, with(video, func(x *cmaf.Track) { x.ID = 300 }), audio)
 	f(true, true)
+}
+
+// A rendition that only follows the others to their timeline opens none: two of them whose
+// encoders have clocks of their own would break each other at every segment. One that lags is
+// where its dates are, and a new timeline begins where the last of the old one ended.
+func TestWhoFollowsOpensNoTimeline(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	after := func(d time.Duration) time.Time { return start.Add(d) }
+	ts := timelines{first: 100}
+	f := func(what string, s spot, media, date time.Duration, number uint64, want time.Duration) {
+		t.Helper()
+		s.timed, s.at, s.timeline.date, s.ts = true, media, after(date), true
+		if n, d := ts.next(s, 4*time.Second); n != number || !d.Equal(after(want)) {
+			t.Errorf("%s: %d, %v; want %d, %v", what, n, d.Sub(start), number, want)
+		}
+	}
+	on := func(number uint64) spot { return spot{timeline: timeline{number: number}} }
+	const s = time.Second
+	f("the first", spot{fresh: true}, 0, 0, 100, 0)
+	ahead := on(100)
+	ahead.edge = after(22 * s)
+	f("a sibling is ahead", ahead, 3000*s, 20*s, 101, 22*s)
+	follows := on(100)
+	follows.over = 101
+	f("it goes on by its own clock", follows, 22*s, 22*s, 101, 22*s)
+	beside := on(100)
+	beside.joined = after(26 * s)
+	f("a third clock, at a date that has a number", beside, 7000*s, 23*s, 101, 23*s)
+	f("another restart", on(101), 9000*s, 40*s, 102, 40*s)
+	f("who lags is on the one before", on(100), 3001*s, 23*s, 101, 23*s)
+	f("and then on the latest", on(101), 9001*s, 41*s, 102, 41*s)
+	if d, ok := ts.begins(101); !ok || !d.Equal(after(22*s)) {
+		t.Errorf("101 began at %v, %v", d, ok)
+	}
+	if _, ok := ts.begins(99); ok {
+		t.Error("99 never was")
+	}
 }

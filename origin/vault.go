@@ -49,7 +49,7 @@ const (
 	maxDeposits = 4096 // deposits that wait, of one channel; the oldest are forgotten
 	retryEvery  = 2 * time.Second
 	slowAfter   = 10 * time.Second // how old the oldest deposit may be before the disk counts as slow
-	finishAfter = 5 * time.Second  // how long the end may wait for the disk
+	finishAfter = 3 * time.Second  // how long the end may wait for the disk
 )
 
 // A vault puts what a channel publishes on disk, behind its back: nobody who publishes waits

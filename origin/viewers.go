@@ -114,8 +114,13 @@ func (c *channel) viewMulti(req *web.Request) *web.Response {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
 	const life = "max-age=2"
-	return m.text().answer(req, life, life+", stale-while-revalidate=5, stale-if-error=60")
+	return m.text().answer(req, life, life+", stale-while-revalidate=5"+whileAway)
 }
+
+// whileAway lets edges show a playlist as it was while the origin restarts or cannot be
+// reached: many players end at an error, and all go on where a playlist only stands still.
+// A minute, because what it lists can be fetched for longer (RFC 5861 section 4).
+const whileAway = ", stale-if-error=60"
 
 // answer is a playlist in the coding the client accepts: "text resources SHOULD be sent
 // gzip-encoded" (HLSbis 6.2.1). Each coding is a representation of its own, with its own
@@ -164,7 +169,7 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case s.ended:
 		life = endedLife
 	}
-	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"), nil
+	return s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"+whileAway), nil
 }
 
 // viewInit answers with an init segment: it is needed as long as any segment that names it.
@@ -219,8 +224,7 @@ func (c *channel) viewShelved(ctx context.Context, req *web.Request, r *renditio
 	buf, err := c.o.bodies.get(ctx, c.vault.disk.Load(), s.body)
 	switch {
 	case errors.Is(err, seglog.ErrDamaged):
-		r.shelf.spoil(number) // playlists over it say so from now on
-		c.log.Error("segment is damaged on disk: it is a gap from now on", "rendition", r.name, "number", number, "error", err)
+		c.spoil(r, number, err)
 		return missing("gap", "there are no media for this segment: "+quote(name), td), nil
 	case errors.Is(err, seglog.ErrGone):
 		return missing("expired", "no such segment, or no more: "+quote(name), td), nil

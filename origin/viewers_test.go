@@ -83,6 +83,11 @@ func TestLifetimes(t *testing.T) {
 		f("/live/", 404, "max-age=1")
 		f("/live/c", 404, "max-age=1")
 		f("/other", 404, "max-age=1")
+		// While the origin restarts, edges show what they have: FFmpeg and mpv end at a 502.
+		for path, while := range map[string]string{"index.m3u8": "max-age=2, stale-while-revalidate=5", "main/index.m3u8": "max-age=3, stale-while-revalidate=1"} {
+			a := r.get("/live/c/" + path)
+			r.is(path, a.header.Get("CDN-Cache-Control"), while+", stale-if-error=60")
+		}
 		a := r.get("/live/c/main/" + m.Segments[0].URI)
 		r.is("type", a.header.Get("Content-Type"), "video/mp2t")
 		r.is("tag", a.header.Get("ETag"), `"`+m.Segments[0].URI+`"`)

@@ -55,7 +55,9 @@ func TestAClientIsBackWhateverAnswers(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(bytes.Repeat([]byte(" "), maxAnswer+2))
 	})
-	f("answers 302 without JSON", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) })
+	f("answers 302 without JSON", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+	})
 	for _, url := range []string{"", "origin1", "origin1:9180", "ftp://o", "http://o/x", "http://u:p@o", "http://o?x=1"} {
 		if _, err := New(Options{URL: url}); err == nil || strings.Contains(err.Error(), ":p@") {
 			t.Errorf("%q: %v", url, err)
