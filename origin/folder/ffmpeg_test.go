@@ -221,7 +221,9 @@ func TestFFmpegWritesIntoTheFolder(t *testing.T) {
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	if text := s.log.b.String(); strings.Contains(text, "level=WARN") && strings.Contains(text, "folder") {
-		t.Error("a warning about the folder")
+	for line := range strings.Lines(s.log.b.String()) {
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, "folder") {
+			t.Error("a warning about the folder: ", line)
+		}
 	}
 }

@@ -73,6 +73,7 @@ func TestNoMoreIsRememberedThanIsListed(t *testing.T) {
 func TestAMultivariantPlaylistIsPushedWhenItChanges(t *testing.T) {
 	polled(t, func(d *desk) {
 		master := "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=%d\nhi/index.m3u8\n"
+		time.Sleep(7 * time.Millisecond) // nothing is written in the moment of a poll
 		d.write("c/master.m3u8", fmt.Sprintf(master, 1), 0)
 		time.Sleep(11 * time.Second)
 		d.is("*c/master.m3u8")
