@@ -92,6 +92,9 @@ func (s *source) channel(key, dir string, ch Channel) {
 	if ch.DVR > 0 && dir == "" && own("dvr") {
 		s.badf(key+".dvr", "%s needs a disk: name a directory in store.dir (--data DIR), or set 0s", short(ch.DVR))
 	}
+	if ch.DVRMax > 0 && dir == "" && own("dvr_max") {
+		s.badf(key+".dvr_max", "%s needs a disk: name a directory in store.dir (--data DIR), or delete this key", ch.DVRMax)
+	}
 	if ch.DVRMax > 0 && ch.DVRMax < 16*MiB && own("dvr_max") {
 		s.badf(key+".dvr_max", "%s: allowed are 0B (no bound of its own) and 16MiB and more", ch.DVRMax)
 	}

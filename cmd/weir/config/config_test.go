@@ -357,22 +357,44 @@ func TestPublishersHaveLimits(t *testing.T) {
 	}
 }
 
-// Limits that contradict each other are told before anybody runs into them.
-func TestLimitsOfIngestAreChecked(t *testing.T) {
-	f := func(text, keys string, want ...string) {
-		t.Helper()
-		dir := write(t, "origin.yaml", text, "pub.keys", keys)
-		_, warn, err := LoadOrigin(filepath.Join(dir, "origin.yaml"))
-		said := fmt.Sprint(err, warn)
-		for _, w := range want {
-			if !strings.Contains(said, w) {
-				t.Errorf("%s: %s, want %q", text, said, w)
-			}
-		}
-		if len(want) == 0 && err != nil {
-			t.Error(err)
+// originSays loads an origin's config, and expects it to be refused or warned of in words
+// that are wanted, or to be right.
+func originSays(t *testing.T, text, keys string, want ...string) {
+	t.Helper()
+	dir := write(t, "origin.yaml", text, "pub.keys", keys)
+	_, warn, err := LoadOrigin(filepath.Join(dir, "origin.yaml"))
+	said := fmt.Sprint(err, warn)
+	for _, w := range want {
+		if !strings.Contains(said, w) {
+			t.Errorf("%s: %s, want %q", text, said, w)
 		}
 	}
+	if len(want) == 0 && err != nil {
+		t.Error(err)
+	}
+}
+
+// Settings of a disk that is not there, or that contradict each other, are told before an
+// operator relies on a depth that viewers do not have.
+func TestTheDiskIsChecked(t *testing.T) {
+	f := func(text string, want ...string) { t.Helper(); originSays(t, text, "", want...) }
+	const disk = "store: {dir: data}\n"
+	f(disk + "channels: {defaults: {dvr: 24h, dvr_max: 16MiB}, news: {dvr: 0s}, sport: {dvr_max: 0B}}\n")
+	f("channels: {defaults: {dvr: 24h}}\n", "origin.yaml:1: channels.defaults.dvr: 24h needs a disk")
+	f("channels: {news: {dvr_max: 1GiB}}\n", "origin.yaml:1: channels.news.dvr_max: 1GiB needs a disk")
+	f("store: {max: 1GiB}\n", "origin.yaml:1: store.max: 1GiB needs a disk")
+	f("store: {dir: data, max: 1MiB}\n", "store.max: 1MiB: allowed are 0B", "64MiB")
+	f("store: {dir: data, keep_free: 0B}\n", "store.keep_free: 0B is out of range", "16MiB")
+	f("store: {dir: ''}\n", "store.dir: \"\" is no file name")
+	f(disk+"channels: {defaults: {dvr_max: 1MiB}}\n", "channels.defaults.dvr_max: 1MiB: allowed are 0B", "16MiB")
+	f(disk+"channels: {news: {dvr: 10s}}\n", "origin.yaml:2: channels.news.dvr: 10s contradicts window 30s")
+	f(disk+"channels: {news: {dvr: -1s}}\n", "channels.news.dvr: -1s is out of range")
+	f(disk+"channels: {news: {dvrr: 1h}}\n", "unknown key, did you mean channels.news.dvr?")
+}
+
+// Limits that contradict each other are told before anybody runs into them.
+func TestLimitsOfIngestAreChecked(t *testing.T) {
+	f := func(text, keys string, want ...string) { t.Helper(); originSays(t, text, keys, want...) }
 	const key = "a hunter2hunter2 * "
 	f("ingest: {keys_file: pub.keys, max_upload: 16MiB}\n", key+"max_upload=32MiB\n", "publisher a: max_upload=32MiB contradicts ingest.max_upload 16MiB")
 	f("ingest: {keys_file: pub.keys, max_upload: 16MiB}\n", key+"max_upload=16MiB\n")
