@@ -290,8 +290,11 @@ func (o *Origin) add(t target) (c *channel, begins bool, err error) {
 func (o *Origin) remove(c *channel) {
 	o.mu.Lock()
 	if o.channel(c.name) == c {
-		if c.State() == StateEnded {
-			o.keepClosed(c.name, c.stateAt)
+		c.mu.Lock()
+		state, at := c.State(), c.stateAt
+		c.mu.Unlock()
+		if state == StateEnded {
+			o.keepClosed(c.name, at)
 		}
 		o.set(func(m map[string]*channel) { delete(m, c.name) })
 	}
