@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func parseSecret(s string) ([]byte, error) {
 	} else if dec := decode64(s); len(dec) >= minSecret {
 		secret = dec
 	}
-	if bytes.Contains(secret, []byte("-----BEGIN")) || bytes.HasPrefix(secret, []byte("{")) {
+	if bytes.Contains(secret, []byte("-----BEGIN")) || bytes.HasPrefix(secret, []byte("{")) && json.Valid(secret) {
 		return nil, errors.New("a PEM or JSON key is no secret")
 	}
 	if len(secret) < minSecret {

@@ -38,6 +38,9 @@ func TestSecretsAreReadAsTheyAreMeant(t *testing.T) {
 	f("raw:"+hexed, hexed)
 	f("correct horse battery staple, thirty-two and more", "correct horse battery staple, thirty-two and more")
 	f(strings.Repeat("k", 32), strings.Repeat("k", 32)) // base64 of 24 bytes only: it stands for itself
+	// One secret in 256 that keygen makes begins so; a JSON key it is not.
+	brace := "{" + raw[1:]
+	f(base64.StdEncoding.EncodeToString([]byte(brace)), brace)
 }
 
 // A key in the wrong place is refused when it is read, with what to do.
