@@ -10,6 +10,9 @@ RUN command -v ffmpeg >/dev/null || { \
 	apt-get update && \
 	apt-get install -y --no-install-recommends ffmpeg ca-certificates && \
 	rm -rf /var/lib/apt/lists/*; }
+# Where an origin's volume is mounted (store.dir). An empty volume takes its mode
+# over, and whoever weir runs as may write there.
+RUN mkdir -p -m 1777 /var/lib/weir
 WORKDIR /
 USER 65532:65532
 # Viewers, peers and gossip of an edge; viewers and ingest of an origin; admin of both.

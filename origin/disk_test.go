@@ -147,6 +147,19 @@ func TestTheDiskHasItsBounds(t *testing.T) {
 	f(Store{KeepFree: 6 << 20}, Channel{DVRMax: 64 << 20}, "free") // of a disk of 20 MiB
 }
 
+// A disk that never has the room that is to be left alone is told of at the start, not by
+// viewers who find no past.
+func TestADiskThatIsTooSmallIsTold(t *testing.T) {
+	onDisk(t, 37, Options{Store: &Store{KeepFree: 1 << 50}}, func(m *machine) {
+		m.logged("level=WARN", "store.keep_free", "keep_free_MiB=1073741824")
+	})
+	onDisk(t, 38, Options{}, func(m *machine) {
+		if strings.Contains(m.log.String(), "keep_free") {
+			t.Error(m.log)
+		}
+	})
+}
+
 // With a disk, what a channel costs in memory is its window, however deep its DVR is.
 func TestAChannelWithADiskCostsItsWindow(t *testing.T) {
 	onDisk(t, 36, Options{Defaults: Channel{Window: 30 * time.Second, DVR: time.Hour}}, func(m *machine) {

@@ -169,6 +169,10 @@ func New(opts Options) (*Origin, error) {
 		if o.depot, err = openDepot(*opts.Store); err != nil {
 			return nil, err
 		}
+		if free := o.depot.free.Load(); free >= 0 && free < o.depot.keepFree {
+			o.opts.Log.Warn("the disk has less room than store.keep_free leaves alone: media go as soon as they may, whatever dvr says; give it room, or lower store.keep_free",
+				"dir", o.depot.dir, "free_MiB", free>>20, "keep_free_MiB", o.depot.keepFree>>20)
+		}
 		if err := errors.Join(o.recoverAll(), o.recoverAssets()); err != nil {
 			return nil, errors.Join(err, o.Close())
 		}

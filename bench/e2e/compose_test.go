@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/playlist"
 )
 
 // TestTheComposeFilePlays brings docker-compose.yml up from images built on
@@ -53,6 +55,20 @@ func TestTheComposeFilePlays(t *testing.T) {
 	watch(playlists[1], "2")
 	watch(playlists[2], "2")
 
+	// The origin's container is another one, its volume is the same: the channel goes on.
+	was, err := c.newest(ctx, playlists[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.must(c.compose(ctx, "up", "-d", "--no-build", "--force-recreate", "--no-deps", "origin"))
+	c.eventually(40*time.Second, "the channel to go on from the origin's volume", func() error {
+		is, err := c.newest(ctx, playlists[0])
+		if err == nil && (is.epoch != was.epoch || is.number <= was.number+10) {
+			err = fmt.Errorf("it is at %v, before it was at %v", is, was)
+		}
+		return err
+	})
+
 	c.eventually(40*time.Second, "four nodes up in Prometheus", func() error { return c.nodesUp(ctx, 4) })
 	c.eventually(20*time.Second, "no alert firing", func() error { return c.rulesHealthy(ctx) })
 }
@@ -63,6 +79,7 @@ type composition struct {
 	engine     *engine
 	dir        string
 	env        []string
+	compose    func(ctx context.Context, args ...string) *exec.Cmd
 	edges      []string // host ports
 	prometheus string
 	token      string
@@ -103,7 +120,7 @@ func newComposition(t *testing.T, ctx context.Context, e *engine) *composition {
 	}
 
 	// The images: what FFmpeg and Prometheus of this machine are linked with,
-	// then the Dockerfile of the repository upon it.
+	// a shell and mkdir, then the Dockerfile of the repository upon it.
 	c.closure(ctx, "weir-e2e-base", "ffmpeg")
 	c.closure(ctx, "weir-e2e-prometheus", "prometheus")
 	e.build(ctx, c, "-f", filepath.Join(root, "Dockerfile"), "--target", "local",
@@ -118,7 +135,7 @@ func newComposition(t *testing.T, ctx context.Context, e *engine) *composition {
 	if os.Getuid() != 0 {
 		c.env = append(c.env, fmt.Sprintf("WEIR_USER=%d:%d", os.Getuid(), os.Getgid()))
 	}
-	compose := func(ctx context.Context, args ...string) *exec.Cmd {
+	c.compose = func(ctx context.Context, args ...string) *exec.Cmd {
 		args = append(append(e.compose[1:], "-f", filepath.Join(root, "docker-compose.yml")), args...)
 		cmd := exec.CommandContext(ctx, e.compose[0], args...)
 		cmd.Env = c.env
@@ -128,15 +145,38 @@ func newComposition(t *testing.T, ctx context.Context, e *engine) *composition {
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer cancel()
 		if t.Failed() {
-			out, _ := compose(ctx, "logs", "--no-color", "--tail=40").CombinedOutput()
+			out, _ := c.compose(ctx, "logs", "--no-color", "--tail=40").CombinedOutput()
 			t.Logf("the containers said:\n%s", masked(string(out), c.token))
 		}
-		if out, err := compose(ctx, "down", "-v", "-t", "3").CombinedOutput(); err != nil {
+		if out, err := c.compose(ctx, "down", "-v", "-t", "3").CombinedOutput(); err != nil {
 			t.Errorf("compose down: %v\n%s", err, out)
 		}
 	})
-	c.must(compose(ctx, "up", "-d", "--no-build", "origin", "edge1", "edge2", "edge3", "channel", "prometheus"))
+	c.must(c.compose(ctx, "up", "-d", "--no-build", "origin", "edge1", "edge2", "edge3", "channel", "prometheus"))
 	return c
+}
+
+// A place is where a channel is: numbers go on within an epoch.
+type place struct {
+	epoch  string
+	number uint64
+}
+
+// newest returns the last segment that a channel lists.
+func (c *composition) newest(ctx context.Context, multivariant string) (p place, err error) {
+	text, err := c.fetch(ctx, strings.TrimSuffix(multivariant, "index.m3u8")+"144p/index.m3u8")
+	if err != nil {
+		return p, err
+	}
+	m, err := playlist.ParseMedia([]byte(text))
+	if err != nil || len(m.Segments) == 0 {
+		return p, fmt.Errorf("%w in\n%s", err, text)
+	}
+	epoch, _, ok := strings.Cut(m.Segments[len(m.Segments)-1].URI, "-")
+	if !ok {
+		return p, fmt.Errorf("a media name without an epoch in\n%s", text)
+	}
+	return place{epoch, m.MediaSequence + uint64(len(m.Segments)) - 1}, nil
 }
 
 func (c *composition) must(cmd *exec.Cmd) {
@@ -156,8 +196,8 @@ func (c *composition) closure(ctx context.Context, image, program string) {
 	dir := filepath.Join(c.dir, image)
 	script := `set -eu
 		mkdir -p "$1/rootfs/lib" "$1/rootfs/bin"
-		cp -L "$2" /bin/sh "$1/rootfs/bin/"
-		ldd "$2" /bin/sh | awk '/=> \//{print $3}' | sort -u | xargs -I{} cp -L {} "$1/rootfs/lib/"
+		cp -L "$2" /bin/sh /bin/mkdir "$1/rootfs/bin/"
+		ldd "$2" /bin/sh /bin/mkdir | awk '/=> \//{print $3}' | sort -u | xargs -I{} cp -L {} "$1/rootfs/lib/"
 		loader=$(ldd /bin/sh | awk '/^\t\/.*ld-/{print $1}')
 		mkdir -p "$1/rootfs$(dirname "$loader")"
 		cp -L "$loader" "$1/rootfs$loader"

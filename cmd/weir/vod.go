@@ -96,6 +96,15 @@ type vodRemoveCmd struct {
 	operatorFlags `embed:""`
 }
 
+// Help implements kong's HelpProvider.
+func (vodRemoveCmd) Help() string {
+	return `The origin answers 410 for its playlists at once, and takes its media away when whoever plays it may
+be through. Edges and CDNs may show what they have for up to an hour more.
+
+Examples:
+  weir vod remove news-2026-11-25 --yes --admin-token admin.token`
+}
+
 // Run implements the command.
 func (c *vodRemoveCmd) Run(ctx context.Context, e env) error {
 	if err := sure(e, c.Yes, "this removes asset "+c.Asset); err != nil {
