@@ -188,7 +188,7 @@ func (in *intake) whose(p *pushed, f files) *run {
 // leaves decides by numbers and uploads alone whether p is x's rather than the present one's.
 func (in *intake) leaves(x *run, p *pushed, ours *fit, f files) bool {
 	last := p.last().seq
-	if u := f.complete(p.last().path); u != nil && x.made(last, u, in.hold, in.patience) {
+	if u := f.complete(p.last().path); u != nil && in.taken[u.path].gen != u.gen && x.made(last, u, in.hold, in.patience) {
 		mine, ok := in.off(last, u)
 		its, both := x.off(last, u)
 		if ok && both && (mine-its).Abs() > 2*continuity {
