@@ -86,7 +86,7 @@ func (x *run) fit(p *pushed) (n fit) {
 		t, ok := x.known[e.seq]
 		if !ok {
 			before, ok := x.known[e.seq-1]
-			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= max(sameDate, e.dur/4) {
+			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= sameDate {
 				n.dated++
 			}
 			continue
