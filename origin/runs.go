@@ -291,7 +291,11 @@ func (in *intake) toldOf(x *run, p *pushed, f files) (steps []step) {
 	}
 	from := slices.IndexFunc(p.entries, func(e entry) bool {
 		u := f.complete(e.path)
-		return u != nil && u.gen > in.newest.gen && in.taken[e.path].gen != u.gen
+		if u == nil || u.gen <= in.newest.gen || in.taken[e.path].gen == u.gen {
+			return false
+		}
+		off, ok := x.off(e.seq, u)
+		return !ok || off <= e.dur/2
 	})
 	if from < 0 {
 		return nil
