@@ -50,7 +50,8 @@ type AssetInfo struct {
 
 // MakeAsset makes a finished programme of what a channel showed between two times, to whole
 // segments, without copying media: it shares their files, which go when the last who has them
-// does. It returns when the asset can be played.
+// does. It returns when the asset can be played. Where the disk lets it wait for longer than
+// 20 s, or than ctx, it is an error (503), and the asset may yet appear.
 //
 // Errors: [ErrNoStore] without a store on disk (409), [ErrNoChannel] (404), [ErrAssetExists]
 // (409), [ErrNothingKept] where no segment of that time is there any more (409), 400 for a
@@ -68,13 +69,7 @@ func (o *Origin) MakeAsset(ctx context.Context, r AssetRequest) (AssetInfo, erro
 	if err := o.assets.claim(r.Asset); err != nil {
 		return AssetInfo{}, err
 	}
-	a, err := o.makeAsset(ctx, r)
-	o.assets.settle(r.Asset, a)
-	if err != nil {
-		return AssetInfo{}, err
-	}
-	o.opts.Log.Info("asset is made", "asset", r.Asset, "channel", r.Channel, "start", a.is.Info.Start, "duration", a.is.Info.Duration, "bytes", a.is.Info.Bytes, "gaps", a.is.Info.Gaps)
-	return a.is.Info, nil
+	return o.makeAsset(ctx, r)
 }
 
 // Assets returns all there are, by name.
@@ -101,19 +96,23 @@ func (o *Origin) RemoveAsset(name string) error {
 	if o.depot == nil {
 		return noStore(name)
 	}
-	o.assets.mu.Lock()
-	a := o.assets.all[name]
-	if a == nil || !a.removed.IsZero() {
-		o.assets.mu.Unlock()
+	a, removed := o.assets.get(name)
+	if a == nil || removed {
 		return refuse(http.StatusNotFound, reasonNoAsset, "asset %s: %w", name, ErrNoAsset)
 	}
-	a.removed = time.Now()
-	o.assets.mu.Unlock()
-	o.opts.Log.Info("asset is removed: its playlists are gone, its media follow", "asset", name, "in", a.is.Info.Duration)
 	// A restart must not bring it back.
-	if err := o.depot.fs.Remove(path.Join(o.depot.asset(name), assetFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir := o.depot.asset(name)
+	if err := o.depot.fs.Remove(path.Join(dir, assetFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("asset %s: %w", name, err)
 	}
+	err := o.depot.fs.SyncDir(dir)
+	o.assets.mu.Lock()
+	a.removed = time.Now()
+	o.assets.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("asset %s is removed, and may be back after a power cut: %w", name, err)
+	}
+	o.opts.Log.Info("asset is removed: its playlists are gone, its media follow", "asset", name, "in", a.is.Info.Duration)
 	return nil
 }
 
@@ -121,7 +120,7 @@ func (o *Origin) RemoveAsset(name string) error {
 // bytes of all assets that no channel has any more.
 func (o *Origin) retainAssets(now time.Time, live map[liveFile]bool) (bytes int64) {
 	o.assets.mu.Lock()
-	var over []*asset
+	var over, rest []*asset
 	for name, a := range o.assets.all {
 		if !a.removed.IsZero() && now.Sub(a.removed) > a.is.Info.Duration {
 			over = append(over, a)
@@ -129,20 +128,30 @@ func (o *Origin) retainAssets(now time.Time, live map[liveFile]bool) (bytes int6
 			o.assets.making[name] = true // until its files are gone
 			continue
 		}
+		rest = append(rest, a)
+	}
+	o.assets.mu.Unlock()
+	for _, a := range rest {
 		for _, f := range a.is.Files {
-			if !live[liveFile{a.is.Epoch, f.ID}] {
+			if key := (liveFile{a.is.Epoch, f.ID}); !live[key] {
+				live[key] = true // assets share files, too
 				bytes += f.Bytes
 			}
 		}
 	}
-	o.assets.mu.Unlock()
 	for _, a := range over {
 		name := a.is.Info.Asset
-		a.close()
-		if err := o.depot.clearDir(o.depot.asset(name)); err != nil {
-			o.opts.Log.Warn("files of a removed asset cannot be taken away", "asset", name, "error", err)
+		a.unload()
+		err := o.depot.clearDir(o.depot.asset(name))
+		if err == nil {
+			o.assets.settle(name, nil)
+			continue
 		}
-		o.assets.settle(name, nil)
+		o.assets.settle(name, a) // it is still removed, and tried again
+		if !a.stuck {
+			o.opts.Log.Warn("files of a removed asset cannot be taken away: it is tried again", "asset", name, "error", err, "every", retainEvery)
+		}
+		a.stuck = true
 	}
 	return bytes
 }
@@ -151,14 +160,6 @@ func (o *Origin) retainAssets(now time.Time, live map[liveFile]bool) (bytes int6
 type liveFile struct {
 	epoch string
 	id    uint64
-}
-
-func (a *asset) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.log != nil {
-		_ = a.log.Close() // it was only read
-	}
 }
 
 func noStore(name string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"time"
@@ -39,54 +40,95 @@ func (a *assets) settle(name string, x *asset) {
 	}
 }
 
-// makeAsset is MakeAsset for a request that is in order.
-func (o *Origin) makeAsset(ctx context.Context, r AssetRequest) (*asset, error) {
+// makeAsset is MakeAsset for a request that is in order, and whose name is claimed.
+func (o *Origin) makeAsset(ctx context.Context, r AssetRequest) (AssetInfo, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, assetWait,
+		refuse(http.StatusServiceUnavailable, "disk", "asset %s: the disk has not taken all of channel %s yet (store.dir)", r.Asset, r.Channel))
+	defer cancel()
 	c := o.channel(r.Channel)
-	if c == nil {
-		return nil, noChannel(r.Channel)
-	}
-	if c.vault == nil {
-		return nil, noStore(r.Asset)
-	}
-	is, files, err := c.cutOut(ctx, r)
+	cut, err := o.cutOf(ctx, c, r)
 	if err != nil {
-		return nil, err
+		o.assets.settle(r.Asset, nil)
+		return AssetInfo{}, err
 	}
 	linked := make(chan error, 1)
 	c.vault.do(func(l *seglog.Log) {
-		ids := slices.DeleteFunc(slices.Clone(files), func(id uint64) bool {
-			return !slices.ContainsFunc(l.Files(), func(f seglog.FileInfo) bool { return f.ID == id })
-		})
-		for _, f := range l.Files() {
-			if slices.Contains(ids, f.ID) {
-				is.Files = append(is.Files, assetLink{f.ID, f.Bytes})
-			}
-		}
-		err := l.LinkTo(o.depot.asset(r.Asset), ids)
-		if err == nil {
-			if err = o.depot.describe(is); err != nil {
-				err = errors.Join(err, o.depot.clearDir(o.depot.asset(r.Asset)))
-			}
+		err := o.link(l, cut)
+		if err != nil {
+			o.assets.settle(r.Asset, nil)
+		} else { // it is there, whether or not anybody waits for it
+			o.assets.settle(r.Asset, o.newAsset(cut.is))
 		}
 		linked <- err
 	})
 	select {
-	case err := <-linked:
-		if err != nil {
-			return nil, fmt.Errorf("asset %s: %w", r.Asset, err)
+	case err = <-linked:
+	case <-ctx.Done():
+		return AssetInfo{}, context.Cause(ctx)
+	case <-c.vault.ended:
+		select {
+		case err = <-linked:
+		default: // nobody will do it any more
+			o.assets.settle(r.Asset, nil)
+			err = noChannel(r.Channel)
 		}
-	case <-ctx.Done(): // it may yet be made: whoever asks again finds it, or that it exists
-		return nil, context.Cause(ctx)
 	}
-	return o.newAsset(*is), nil
+	info := &cut.is.Info
+	switch {
+	case errors.Is(err, fs.ErrExist): // what lies there could not be read
+		return AssetInfo{}, refuse(http.StatusConflict, reasonAssetExists, "asset %s: %w", r.Asset, ErrAssetExists)
+	case err != nil:
+		return AssetInfo{}, fmt.Errorf("asset %s: %w", r.Asset, err)
+	}
+	o.opts.Log.Info("asset is made", "asset", r.Asset, "channel", r.Channel, "start", info.Start, "duration", info.Duration, "bytes", info.Bytes, "gaps", info.Gaps)
+	return *info, nil
 }
 
-// cutOut decides what of a channel an asset is made of, once all of it is durable: its
-// description, and the files of the log that hold it.
-func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetIs, []uint64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, assetWait,
-		refuse(http.StatusServiceUnavailable, "disk", "asset %s: the disk has not taken all of channel %s yet (store.dir)", r.Asset, c.name))
-	defer cancel()
+func (o *Origin) cutOf(ctx context.Context, c *channel, r AssetRequest) (*assetCut, error) {
+	switch {
+	case c == nil:
+		return nil, noChannel(r.Channel)
+	case c.vault == nil:
+		return nil, noStore(r.Asset)
+	}
+	return c.cutOut(ctx, r)
+}
+
+// An assetCut is what an asset is to be made of.
+type assetCut struct {
+	is     assetIs
+	needs  map[uint64]bool // files of the log that have its media
+	lowest uint64          // the first of them
+	last   uint64
+}
+
+// link makes the asset's directory. It is called by whoever writes to the log.
+func (o *Origin) link(l *seglog.Log, cut *assetCut) error {
+	info := &cut.is.Info
+	var ids []uint64
+	for _, f := range l.Files() {
+		if f.ID+1 >= cut.lowest && f.ID <= cut.last { // a body may be in the file after its entry's
+			ids = append(ids, f.ID)
+			cut.is.Files = append(cut.is.Files, assetLink{f.ID, f.Bytes})
+			delete(cut.needs, f.ID)
+		}
+	}
+	if len(cut.needs) > 0 { // one went since
+		return nothingKept(info.Asset, info.Channel)
+	}
+	dir := o.depot.asset(info.Asset)
+	if err := l.LinkTo(dir, ids); err != nil {
+		return err
+	}
+	if err := o.depot.describe(&cut.is); err != nil {
+		return errors.Join(err, o.depot.clearDir(dir))
+	}
+	return nil
+}
+
+// cutOut decides what of a channel an asset is made of, once all of it is durable. What the
+// disk did not get is a gap.
+func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetCut, error) {
 	end := r.End
 	if end.IsZero() {
 		end = time.Now()
@@ -95,19 +137,20 @@ func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetIs, []uint6
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 	multi := c.pastMulti.Load()
 	if multi == nil || c.published == nil {
-		return nil, nil, nothingKept(r)
+		return nil, nothingKept(r.Asset, r.Channel)
 	}
-	is := &assetIs{Epoch: c.epoch, Target: c.published.target, Multivariant: *multi.says}
+	cut := &assetCut{is: assetIs{Epoch: c.epoch, Target: c.published.target, Multivariant: *multi.says}, needs: map[uint64]bool{}}
+	is := &cut.is
 	info := &is.Info
 	*info = AssetInfo{Asset: r.Asset, Channel: c.name, Made: time.Now().UTC().Truncate(time.Millisecond)}
-	var lowest, highest uint64
 	for _, r2 := range c.ordered() {
 		p := r2.between(r.Start, end)
+		refs := c.onlyOnDisk(r2, &p)
 		p.trim()
 		if len(p.list) == 0 {
 			continue
@@ -124,40 +167,34 @@ func (c *channel) cutOut(ctx context.Context, r AssetRequest) (*assetIs, []uint6
 		}
 		info.Duration = max(info.Duration, p.lasts())
 		for i := range p.list {
-			ref, ok := c.refOf(r2, p.list[i].number)
-			switch {
-			case p.list[i].gap:
+			if p.list[i].gap {
 				info.Gaps++
-			case !ok:
-				return nil, nil, nothingKept(r)
-			default:
-				info.Bytes += ref.Size
-				if lowest == 0 || ref.File < lowest {
-					lowest = ref.File
-				}
-				highest = max(highest, ref.File)
+				continue
 			}
+			ref := refs[p.list[i].number]
+			info.Bytes += ref.Size
+			if cut.lowest == 0 || ref.File < cut.lowest {
+				cut.lowest = ref.File
+			}
+			cut.last = max(cut.last, ref.File)
+			cut.needs[ref.File] = true
 		}
 	}
-	if len(is.Renditions) == 0 || highest == 0 {
-		return nil, nil, nothingKept(r)
+	if len(is.Renditions) == 0 || len(cut.needs) == 0 {
+		return nil, nothingKept(r.Asset, r.Channel)
 	}
 	// A variant without segments of that time is none of the programme's.
 	is.Multivariant.Variants = slices.DeleteFunc(slices.Clone(is.Multivariant.Variants), func(v playlist.Variant) bool { return !is.has(v.URI) })
 	is.Multivariant.Renditions = slices.DeleteFunc(slices.Clone(is.Multivariant.Renditions), func(v playlist.Rendition) bool { return v.URI != "" && !is.has(v.URI) })
-	var files []uint64
-	for id := max(lowest, 2) - 1; id <= highest; id++ { // a body may be in the file after its entry's
-		files = append(files, id)
-	}
-	return is, files, nil
+	return cut, nil
 }
 
 func (is *assetIs) has(uri string) bool {
 	return slices.ContainsFunc(is.Renditions, func(r assetRendition) bool { return r.Name+"/index.m3u8" == uri })
 }
 
-func nothingKept(r AssetRequest) error {
-	return refuse(http.StatusConflict, reasonNothingKept, "asset %s: channel %s: %w (channels.*.dvr says how much is kept)", r.Asset, r.Channel, ErrNothingKept)
+func nothingKept(asset, channel string) error {
+	return refuse(http.StatusConflict, reasonNothingKept, "asset %s: channel %s: %w (channels.*.dvr says how much is kept)", asset, channel, ErrNothingKept)
 }
 
 // durable reports whether all that was published and begins before end is on disk, or is
@@ -179,6 +216,25 @@ func (c *channel) ordered() []*rendition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.order)
+}
+
+// onlyOnDisk makes gaps of segments that memory still has and the disk does not, because it
+// did not take them or had no room for them any more, and returns where all others are.
+func (c *channel) onlyOnDisk(r *rendition, p *past) map[uint64]seglog.Ref {
+	refs := make(map[uint64]seglog.Ref, len(p.list))
+	for i := range p.list {
+		s := &p.list[i]
+		if s.gap {
+			continue
+		}
+		ref, ok := c.refOf(r, s.number)
+		if !ok {
+			s.gap = true
+			continue
+		}
+		refs[s.number] = ref
+	}
+	return refs
 }
 
 // refOf returns where a segment's bytes are on disk.

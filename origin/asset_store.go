@@ -2,14 +2,17 @@ package origin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/disk"
@@ -23,6 +26,7 @@ const (
 	assetFile  = "asset.json"
 	maxAssets  = 100_000
 	maxAssetIs = 4 << 20 // bytes of a description
+	maxLoaded  = 64      // assets of which segments are known and files open
 )
 
 // assetIs is the description of an asset on disk.
@@ -48,23 +52,31 @@ type assetLink struct {
 }
 
 // An asset is a finished programme, as it is served. Its segments are read when the first
-// viewer asks.
+// viewer asks, and forgotten when others are watched.
 type asset struct {
 	is      assetIs
 	o       *Origin
 	multi   func() *rendered
 	removed time.Time // zero: it is there; guarded by assets.mu
+	stuck   bool      // its files could not be taken away; for retention
 
 	mu     sync.Mutex // guards what follows
-	log    *seglog.Reader
-	loaded map[string]*assetPart
+	loaded *assetLoad // nil: nobody asked
+}
+
+// An assetLoad is what is read of an asset: on its way, or there.
+type assetLoad struct {
+	done  chan struct{} // closed when what follows is set
+	log   *seglog.Reader
+	parts map[string]*assetPart
+	err   error
 }
 
 // An assetPart is one rendition of an asset.
 type assetPart struct {
 	is    assetRendition
 	shelf *archive
-	text  func() *rendered
+	text  atomic.Pointer[func() *rendered]
 }
 
 // assets are all there are.
@@ -72,6 +84,21 @@ type assets struct {
 	mu     sync.Mutex // guards what follows
 	all    map[string]*asset
 	making map[string]bool // names that are being made
+	recent []*asset        // those that are loaded, longest unasked first
+}
+
+// touch notes that a viewer asked for an asset that is loaded, and returns one to unload.
+func (a *assets) touch(x *asset) (idle *asset) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.Index(a.recent, x); i >= 0 {
+		a.recent = slices.Delete(a.recent, i, i+1)
+	}
+	a.recent = append(a.recent, x)
+	if len(a.recent) > maxLoaded {
+		idle, a.recent = a.recent[0], slices.Delete(a.recent, 0, 1)
+	}
+	return idle
 }
 
 // get returns the asset of that name; removed: it is on its way out.
@@ -185,6 +212,9 @@ func (d *depot) describe(is *assetIs) error {
 // crash is unfinished, not broken.
 func (d *depot) clearDir(dir string) error {
 	infos, err := d.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -210,22 +240,61 @@ func (d *depot) clearDir(dir string) error {
 	return d.fs.RemoveDir(dir)
 }
 
-// part returns a rendition of the asset, from disk if need be; nil: it has none of that name.
-func (a *asset) part(name string) (*assetPart, error) {
+// load returns what there is of the asset, from disk if need be.
+func (a *asset) load(ctx context.Context) (*assetLoad, error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.loaded == nil {
-		if err := a.load(); err != nil {
-			return nil, err
-		}
+	l := a.loaded
+	if l == nil {
+		l = &assetLoad{done: make(chan struct{})}
+		a.loaded = l
+		go a.fill(l) // detached: who asked first may leave
 	}
-	return a.loaded[name], nil
+	a.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	if idle := a.o.assets.touch(a); idle != nil {
+		idle.unload()
+	}
+	return l, nil
 }
 
-func (a *asset) load() error {
+// fill reads an asset for all who wait for it.
+func (a *asset) fill(l *assetLoad) {
+	a.o.bodies.slots <- struct{}{}
+	log, parts, err := a.read()
+	<-a.o.bodies.slots
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.log, l.parts, l.err = log, parts, err
+	switch {
+	case a.loaded != l && log != nil: // it was unloaded meanwhile
+		_ = log.Close()
+	case a.loaded == l && err != nil:
+		a.loaded = nil // the next who asks tries again
+	}
+	close(l.done)
+}
+
+// unload forgets what was read. Who reads on gets [seglog.ErrClosed].
+func (a *asset) unload() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l := a.loaded; l != nil && l.log != nil {
+		_ = l.log.Close() // it was only read
+	}
+	a.loaded = nil
+}
+
+func (a *asset) read() (*seglog.Reader, map[string]*assetPart, error) {
 	l, rec, err := seglog.Read(seglog.Options{FS: a.o.depot.fs, Dir: a.o.depot.asset(a.is.Info.Asset), VerifyBytes: -1})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	parts := map[string]*assetPart{}
 	for _, is := range a.is.Renditions {
@@ -259,17 +328,17 @@ func (a *asset) load() error {
 		}
 	}
 	for _, p := range parts {
-		p.text = a.render(p)
+		a.render(p)
 	}
-	a.log, a.loaded = l, parts
-	return nil
+	return l, parts, nil
 }
 
 // render makes the playlist of a rendition: "VOD" never changes.
-func (a *asset) render(p *assetPart) func() *rendered {
+func (a *asset) render(p *assetPart) {
 	shelf := p.shelf.between(time.Time{}, time.Now().Add(100*365*24*time.Hour))
 	x := past{target: a.is.Target, solo: p.is.Solo, list: shelf.segments(a.is.Epoch, ^uint64(0))}
 	x.trim()
 	m := x.media(playlist.VOD, "", true)
-	return render(m.Append, a.o.metrics)
+	text := render(m.Append, a.o.metrics)
+	p.text.Store(&text)
 }

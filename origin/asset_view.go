@@ -30,27 +30,34 @@ func (o *Origin) viewAsset(ctx context.Context, req *web.Request, rest string) (
 		return multivariantAnswer, a.multi().answer(req, life, life), nil
 	}
 	name, file, _ = strings.Cut(file, "/")
-	p, err := a.part(name)
+	l, err := a.load(ctx)
 	if err != nil {
 		return otherAnswer, nil, a.unread(err)
 	}
+	p := l.parts[name]
 	if p == nil {
 		return otherAnswer, missing("no_such_rendition", "no such rendition: "+quote(name), time.Minute), nil
 	}
 	switch {
 	case file == "index.m3u8":
-		return playlistAnswer, p.text().answer(req, life, life), nil
+		return playlistAnswer, (*p.text.Load())().answer(req, life, life), nil
 	case strings.HasPrefix(file, initPrefix):
 		if i := p.shelf.initOf(file); i != nil {
 			return initAnswer, answerMedia(req, web.Bytes(i.raw), i.base, 24*assetLife), nil
 		}
 		return initAnswer, missing("no_such_file", "no such file: "+quote(file), time.Minute), nil
 	}
-	resp, err := a.viewMedia(ctx, req, p, file)
+	resp, err := a.viewMedia(ctx, req, l, p, file)
+	if errors.Is(err, seglog.ErrClosed) { // it was unloaded meanwhile
+		if l, err = a.load(ctx); err != nil {
+			return segmentAnswer, nil, a.unread(err)
+		}
+		resp, err = a.viewMedia(ctx, req, l, l.parts[name], file)
+	}
 	return segmentAnswer, resp, err
 }
 
-func (a *asset) viewMedia(ctx context.Context, req *web.Request, p *assetPart, name string) (*web.Response, error) {
+func (a *asset) viewMedia(ctx context.Context, req *web.Request, l *assetLoad, p *assetPart, name string) (*web.Response, error) {
 	number, ok := numberIn(name, a.is.Epoch)
 	s, ext, init, found := p.shelf.find(number)
 	switch {
@@ -59,13 +66,11 @@ func (a *asset) viewMedia(ctx context.Context, req *web.Request, p *assetPart, n
 	case s.gap():
 		return missing("gap", "there are no media for this segment: "+quote(name), time.Minute), nil
 	}
-	buf, err := a.o.bodies.get(ctx, a.log, s.body)
+	buf, err := a.o.bodies.get(ctx, l.log, s.body)
 	switch {
 	case errors.Is(err, seglog.ErrDamaged):
 		p.shelf.spoil(number)
-		a.mu.Lock()
-		p.text = a.render(p) // it says so from now on
-		a.mu.Unlock()
+		a.render(p) // it says so from now on
 		a.o.opts.Log.Error("segment of an asset is damaged on disk: it is a gap from now on", "asset", a.is.Info.Asset, "rendition", p.is.Name, "number", number, "error", err)
 		return missing("gap", "there are no media for this segment: "+quote(name), time.Minute), nil
 	case err != nil:

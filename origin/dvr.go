@@ -93,7 +93,10 @@ func (c *channel) viewPast(req *web.Request, text, file string) (answerKind, *we
 	}
 	name, file, _ := strings.Cut(file, "/")
 	r := (*c.byName.Load())[name]
-	if r == nil || file != "index.m3u8" {
+	if r == nil {
+		return otherAnswer, missing("no_such_rendition", "no such rendition: "+quote(name), soon), nil
+	}
+	if file != "index.m3u8" {
 		return otherAnswer, missing("no_such_file", "no such file: "+quote(file), soon), nil
 	}
 	return playlistAnswer, r.viewPast(req, s, &c.o.pasts), nil

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -343,8 +344,11 @@ func (o *Origin) Close() error {
 	}
 	o.channels.Store(&map[string]*channel{})
 	o.bodies.close()
-	for _, a := range o.assets.all {
-		a.close()
+	o.assets.mu.Lock()
+	all := slices.Collect(maps.Values(o.assets.all))
+	o.assets.mu.Unlock()
+	for _, a := range all {
+		a.unload()
 	}
 	if o.depot != nil {
 		return o.depot.close()

@@ -453,3 +453,26 @@ func TestShortMemoryShortensTheRetention(t *testing.T) {
 		}
 	})
 }
+
+// Segments that waited for one that never came are published all at once; each is listed,
+// also where they are more than the window holds.
+func TestWhatComesAtOnceIsListedOnce(t *testing.T) {
+	underClock(t, Options{Defaults: Channel{Window: 6 * time.Second, HoldFor: 20 * time.Second}}, func(r *rig) {
+		r.put("x0.ts", "0")
+		r.put("index.m3u8", list(0, "x0.ts"))
+		r.is("before", r.shown("main"), "0")
+		words := []string{"x0.ts", "x1.ts"}
+		for i := 2; i < 11; i++ {
+			r.put(fmt.Sprintf("x%d.ts", i), fmt.Sprint(i))
+			words = append(words, fmt.Sprintf("x%d.ts", i))
+			r.put("index.m3u8", list(0, words...))
+			time.Sleep(2 * time.Second)
+		}
+		r.is("held", r.shown("main"), "0")
+		time.Sleep(3 * time.Second)
+		r.is("at once", r.shown("main"), "- 2 3 4 5 6 7 8 9 10")
+		r.put("x11.ts", "11")
+		r.put("index.m3u8", list(0, append(words, "x11.ts")...))
+		r.is("and then", r.shown("main"), "6 7 8 9 10 11")
+	})
+}

@@ -254,6 +254,11 @@ func (r *rendition) slide(now time.Time) {
 		from--
 		total += r.log[from].dur
 	}
+	// What was never listed stays for once: more may come at a time than the window holds, when
+	// all waited for one that was lost.
+	for shown := r.now.Load().next; from > r.from && r.log[from-1].number >= shown; from-- {
+		total += r.log[from-1].dur
+	}
 	for _, s := range r.log[r.from:from] {
 		total += s.dur
 	}

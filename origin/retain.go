@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -133,7 +134,10 @@ func (c *channel) removeFile(f seglog.FileInfo, why string) {
 		if len(files) == 0 || files[0].ID > f.ID {
 			return // it was asked for twice
 		}
-		if err := l.Remove(f.ID); err != nil {
+		switch err := l.Remove(f.ID); {
+		case errors.Is(err, seglog.ErrClosed):
+			return // the end: another time
+		case err != nil:
 			c.mu.Lock()
 			c.going = min(c.going, files[0].ID-1) // the oldest is the next to go
 			c.mu.Unlock()

@@ -298,9 +298,10 @@ func (v *vault) finish(ok bool) {
 	}
 	if err := l.Close(); err != nil {
 		v.log.Warn("the log on disk could not be closed", "error", err)
-		return
+		ok = false
 	}
 	v.clean = ok
+	v.dispatch(l)
 }
 
 // takeAway closes the log of a channel that is gone, and then does what is left to do.
@@ -309,6 +310,7 @@ func (v *vault) takeAway(then func() error) {
 	v.clean = true
 	if l := v.disk.Load(); l != nil {
 		_ = l.Close() // it is deleted
+		v.dispatch(l)
 	}
 	if err := then(); err != nil {
 		v.log.Warn("files of a channel that is gone could not be taken away", "error", err)
@@ -327,13 +329,7 @@ func (v *vault) write() bool {
 		v.disk.Store(l)
 	}
 	for {
-		v.mu.Lock()
-		chores := v.chores
-		v.chores = nil
-		v.mu.Unlock()
-		for _, f := range chores {
-			f(l)
-		}
+		v.dispatch(l)
 		ds, state := v.next()
 		if len(ds) == 0 && len(state) == 0 {
 			return true
@@ -348,6 +344,17 @@ func (v *vault) write() bool {
 		}
 		v.done(ds, state)
 		v.settle(written, nil, nil, nil)
+	}
+}
+
+// dispatch does the chores there are. Those that are left when the log is closed are told so by it.
+func (v *vault) dispatch(l *seglog.Log) {
+	v.mu.Lock()
+	chores := v.chores
+	v.chores = nil
+	v.mu.Unlock()
+	for _, f := range chores {
+		f(l)
 	}
 }
 
