@@ -38,6 +38,9 @@ func FuzzOverlap(f *testing.F) {
 				d.es = append(d.es, e)
 			}
 			d.es[0].step(3)
+			// Equal dates for equal numbers mean equal media, and one of the two is enough: never
+			// do these encoders say so.
+			s.pass(500 * time.Millisecond)
 			for _, op := range ops[1:] {
 				d.do(op)
 			}
@@ -83,7 +86,6 @@ func (d *duel) do(op byte) {
 	case 3: // its playlist first
 		c := d.cut(who)
 		e.tell(c)
-		d.pass(50 * time.Millisecond)
 		d.push(e, 0, c)
 		d.push(e, 1, c)
 	case 4: // one rendition lacks it
@@ -105,7 +107,7 @@ func (d *duel) do(op byte) {
 		d.push(e, 0, c)
 		d.push(e, 1, c)
 	}
-	d.pass([]time.Duration{time.Second, 2 * time.Second, time.Second, 1500 * time.Millisecond}[op>>4&3])
+	d.pass([]time.Duration{time.Second, 2 * time.Second, time.Second, 3 * time.Second}[op>>4&3])
 }
 
 func (d *duel) cut(who int) bench.Cut {

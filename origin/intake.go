@@ -305,14 +305,18 @@ func (in *intake) due() time.Time {
 // usable returns the upload that e means: of this incarnation, and not one that was
 // published under another number. Uploads of one incarnation begin in the order of their
 // numbers, or almost: one that began long before its predecessor was left behind by an
-// earlier incarnation, of which perhaps no playlist ever came.
+// earlier incarnation, of which perhaps no playlist ever came; and so was one that does not
+// begin where its number belongs.
 func (in *intake) usable(e *entry, f files) *upload {
 	u := f.complete(e.path)
 	if e.gap || u == nil || u.gen <= in.floor || u.gen <= in.taken[e.path].gen {
 		return nil
 	}
-	if !in.fresh && u.gen < in.newest.gen && u.begun.Before(in.newest.begun.Add(-in.hold)) {
-		return nil
+	if !in.fresh && u.gen < in.newest.gen {
+		off, ok := in.off(e.seq, u)
+		if u.begun.Before(in.newest.begun.Add(-in.hold)) || ok && off > e.dur && len(in.former) > 0 {
+			return nil
+		}
 	}
 	if in.theirs(e, u) {
 		return nil

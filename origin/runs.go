@@ -86,7 +86,7 @@ func (x *run) fit(p *pushed) (n fit) {
 		t, ok := x.known[e.seq]
 		if !ok {
 			before, ok := x.known[e.seq-1]
-			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= max(sameDate, e.dur/4) {
+			if ok && !before.date.IsZero() && !e.pdt.IsZero() && e.pdt.Sub(before.date.Add(before.dur)).Abs() <= sameDate {
 				n.dated++
 			}
 			continue
@@ -188,7 +188,7 @@ func (in *intake) whose(p *pushed, f files) *run {
 // leaves decides by numbers and uploads alone whether p is x's rather than the present one's.
 func (in *intake) leaves(x *run, p *pushed, ours *fit, f files) bool {
 	last := p.last().seq
-	if u := f.complete(p.last().path); u != nil && x.made(last, u, in.hold, in.patience) {
+	if u := f.complete(p.last().path); u != nil && in.taken[u.path].gen != u.gen && x.made(last, u, in.hold, in.patience) {
 		mine, ok := in.off(last, u)
 		its, both := x.off(last, u)
 		if ok && both && (mine-its).Abs() > 2*continuity {
@@ -291,7 +291,11 @@ func (in *intake) toldOf(x *run, p *pushed, f files) (steps []step) {
 	}
 	from := slices.IndexFunc(p.entries, func(e entry) bool {
 		u := f.complete(e.path)
-		return u != nil && u.gen > in.newest.gen && in.taken[e.path].gen != u.gen
+		if u == nil || u.gen <= in.newest.gen || in.taken[e.path].gen == u.gen {
+			return false
+		}
+		off, ok := x.off(e.seq, u)
+		return !ok || off <= e.dur/2
 	})
 	if from < 0 {
 		return nil

@@ -113,7 +113,7 @@ func (ts *timelines) next(at spot, slack time.Duration) (uint64, time.Time) {
 	case at.over > 0:
 		return at.over, at.date
 	case ts.opened && (at.fresh || ts.latest.number > at.number) && at.joined.Sub(at.date) > slack/4:
-		return ts.latest.number, at.date
+		return ts.latest.number, later(at.date, ts.latest.date)
 	}
 	// What the others have published is of the timelines before.
 	if by := at.edge.Sub(at.date); by > 0 && by <= 2*slack {
