@@ -89,14 +89,15 @@ func (f *flight) fetch(prior *Object) (answer, error) {
 		}
 		return f.fetch(nil)
 	}
-	a.judge(f.q.Header)
+	f.judge(&a)
 	return a, nil
 }
 
 // judge finds out what may be done with the answer. Of the request only
 // Authorization counts: directives of viewers do not govern a cache that many
 // share, and the method of a fill is GET.
-func (a *answer) judge(h *web.Header) {
+func (f *flight) judge(a *answer) {
+	h := f.q.Header
 	req := web.Request{Method: http.MethodGet}
 	if h.Has("Authorization") {
 		req.Header = web.NewHeader("Authorization", h.Get("Authorization"))
@@ -111,6 +112,9 @@ func (a *answer) judge(h *web.Header) {
 	var ok bool
 	if a.vary, ok = varyNames(&head); !ok && a.may.Store {
 		a.may.Store, a.may.Why = false, web.WhyVaryAny
+	}
+	if f.c.opts.Judge != nil {
+		a.may = f.c.opts.Judge(f.q, a.resp, a.may)
 	}
 }
 
@@ -312,7 +316,7 @@ func (f *flight) refresh(a answer) error {
 	defer a.resp.Close()
 	old := &f.stale.stored
 	a.resp = &web.Response{Status: old.status, Header: merged(&old.header, a), Body: a.resp.Body}
-	a.judge(f.q.Header)
+	f.judge(&a)
 	k := f.newKept(a, old.body)
 	o := landing{object: &k.filled, how: Revalidated, joined: Joined, vary: a.vary}
 	switch {

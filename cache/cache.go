@@ -62,6 +62,10 @@ type Options struct {
 	// FillTimeout bounds the time a fill may pass without progress. It must be
 	// longer than upstream may hold a blocking request. Default 30 s.
 	FillTimeout time.Duration
+	// Judge has the last word on what may be done with the answer to q: it gets
+	// what the answer itself allows (RFC 9111) and returns that, or less. It is
+	// called by each fill once, and must not block. Nil: the answer decides.
+	Judge func(q Query, resp *web.Response, may web.Freshness) web.Freshness
 	// MaxWaiters bounds how many may wait for a head at once, and how many
 	// fills may be in the air. Default 100,000.
 	MaxWaiters int

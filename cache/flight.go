@@ -37,9 +37,10 @@ type flight struct {
 	cancel  context.CancelCauseFunc
 
 	// Guarded by s.mu.
-	waiters []*waiter
-	leader  *waiter // the one of waiters that started it; nil: left, or never was
-	settled bool    // the waiters have their answer: nobody joins any more
+	waiters  []*waiter
+	leader   *waiter // the one of waiters that started it; nil: left, or never was
+	settled  bool    // the waiters have their answer: nobody joins any more
+	outdated bool    // the key was invalidated since: the answer is for those who wait, and not kept
 
 	handed   bool         // its answer was handed on with the body: the context lives as long as that
 	over     atomic.Bool  // landed

@@ -86,7 +86,11 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 	if o.pass && !f.solo {
 		f.s.pass(f.c.hash(f.q.Key), now)
 	}
-	if k := o.keep; k != nil {
+	switch k := o.keep; {
+	case k == nil:
+	case f.outdated:
+		f.drop(k)
+	default:
 		k.stored.body.ref() // the store's
 		displaced = f.s.put(k, o.vary, f.q.Header)
 		f.c.tiers.add(k)
