@@ -55,9 +55,11 @@ func TestValidateAsksUpstreamAboutWhatIsFresh(t *testing.T) {
 		get(t, c, q("/a"), u, Miss, "x")
 		v := q("/a")
 		v.Validate = true
-		n := tally(crowd(c, 10, func(int) (Query, Fill) {
-			return v, u.fill
-		}))
+		all := crowd(c, 10, func(int) (Query, Fill) { return v, u.fill })
+		for _, r := range all {
+			r.o.Release()
+		}
+		n := tally(all)
 		if n[Revalidated] != 1 || n[Joined] != 9 {
 			t.Errorf("%v", n)
 		}
