@@ -94,13 +94,16 @@ func (f *flight) fetch(prior *Object) (answer, error) {
 }
 
 // judge finds out what may be done with the answer. Of the request only
-// Authorization counts: directives of viewers do not govern a cache that many
-// share, and the method of a fill is GET.
+// Authorization and Cookie count: directives of viewers do not govern a cache
+// that many share, and the method of a fill is GET.
 func (f *flight) judge(a *answer) {
 	h := f.q.Header
 	req := web.Request{Method: http.MethodGet}
 	if h.Has("Authorization") {
 		req.Header = web.NewHeader("Authorization", h.Get("Authorization"))
+	}
+	if h.Has("Cookie") {
+		req.Header.Add("Cookie", h.Get("Cookie"))
 	}
 	a.may = web.Judge(&req, a.resp, a.asked, a.received)
 	head := a.resp.Flatten()

@@ -65,7 +65,7 @@ func (c *Cache) ask(w *waiter) {
 		return
 	}
 	k := s.find(w.q.Key, w.q.Header)
-	if k != nil && k.stored.fresh(now) {
+	if k != nil && !w.q.Validate && k.stored.fresh(now) {
 		if k.stored.Filling() {
 			c.answer(s, w, &k.filled, Joined, nil)
 		} else {
@@ -80,7 +80,7 @@ func (c *Cache) ask(w *waiter) {
 	switch {
 	case w.alone || s.passes(w.hash, now):
 		c.depart(s, w, fk, nil, true)
-	case k != nil && k.stored.staleFor(now, k.stored.whileRevalidate):
+	case k != nil && !w.q.Validate && k.stored.staleFor(now, k.stored.whileRevalidate):
 		c.refreshBehind(s, w, fk, k, hasFailed || s.underway(fk))
 	case hasFailed && k != nil && k.stored.staleFor(now, k.stored.ifError):
 		c.answer(s, w, &k.stored, Stale, nil)

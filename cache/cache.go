@@ -35,6 +35,10 @@ type Query struct {
 	Range  web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
 	Class  Class       // for metrics
 	NoPeer bool        // never wait for a fill that may itself be waiting for a peer
+
+	// Validate asks upstream although there may be a fresh answer, which then
+	// needs upstream's word that it still is. Lookup does not heed it.
+	Validate bool
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer

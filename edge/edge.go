@@ -65,6 +65,20 @@ type Options struct {
 	// counts, and of the request's header only whether it accepts gzip.
 	QueryAll bool
 
+	// HonourRequests obeys what requests ask of a cache (no-cache, no-store,
+	// max-age, min-fresh, max-stale; RFC 9111 section 5.2.1), which lets every
+	// viewer send requests upstream. Otherwise only only-if-cached counts.
+	HonourRequests bool
+
+	// DropCookies keeps viewers' cookies from upstream under QueryAll. Where
+	// there are Tokens no cookie is sent in any case, and no Authorization.
+	DropCookies bool
+
+	// HideVia leaves Via out of what is asked upstream. It is owed there (RFC
+	// 9110 section 7.6.3), and nginx compresses nothing for who sends it unless
+	// gzip_proxied says so.
+	HideVia bool
+
 	// CORSOrigins are the web origins, as "https://example.org", that may read
 	// answers with credentials. Empty: any may, without.
 	CORSOrigins []string
@@ -92,9 +106,12 @@ type Edge struct {
 	status  cacheStatus
 	loop    loop
 	origins origins
+	via     string // "": none is sent
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
+
+	askGzip, askIdentity web.Header // what goes upstream unless QueryAll
 }
 
 // New returns an Edge.
@@ -128,6 +145,10 @@ func New(o Options) (*Edge, error) {
 	}
 	e.status = newCacheStatus(o.Node, o.HideCacheStatus)
 	e.loop = loop{cluster: o.Cluster, node: o.Node}
+	if !o.HideVia {
+		e.via = "1.1 " + o.Node
+	}
+	e.askGzip, e.askIdentity = asks("gzip", e.via), asks("identity", e.via)
 	e.origins.list = o.Origins
 	e.metrics = newMetrics(e, o.Registerer)
 	return e, nil
@@ -158,9 +179,15 @@ func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	switch req.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		return e.preflight(req), nil
+		if !e.passesOptions(req) {
+			return e.preflight(req), nil
+		}
+		return e.servePassed(ctx, req)
 	default:
-		return e.refuse(req, cache.Other, errMethod), nil
+		if !e.passesMethod(req.Method) {
+			return e.refuse(req, cache.Other, e.refusedMethod()), nil
+		}
+		return e.servePassed(ctx, req)
 	}
 	q, err := e.question(req)
 	if err != nil {
@@ -169,6 +196,9 @@ func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	t, err := e.admit(&q)
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
+	}
+	if e.special(req) {
+		return e.negotiate(ctx, req, q, t)
 	}
 	if o, ok := e.cache.Lookup(q.lookup()); ok {
 		return e.answer(ctx, req, &q, o, lookedUp(o), "")
@@ -182,7 +212,7 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 		return nil, false
 	}
 	q, err := e.question(req)
-	if err != nil || q.personal {
+	if err != nil || q.personal || e.special(req) {
 		return nil, false
 	}
 	o, ok := e.cache.Lookup(q.lookup())
@@ -199,13 +229,22 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 
 // ask is what Serve does when the answer is not at hand.
 func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) (*web.Response, error) {
+	if resp, ok := e.onlyStored(ctx, req, &q); ok {
+		return resp, nil
+	}
+	if e.opts.QueryAll && req.Method == http.MethodHead && (q.fwd == fwdURI || q.fwd == fwdVary) {
+		return e.pass(ctx, req, &q)
+	}
 	cq := q.lookup()
 	cq.NoPeer = e.owns(q.key)
 	f := &fill{e: e, q: q, noPeer: cq.NoPeer}
-	o, how, err := e.cache.Get(ctx, cq, f.run)
+	o, how, err := e.cache.Get(ctx, cq, f.heard)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if resp, ok := e.staleOnError(ctx, req, &q, err); ok {
+			return resp, nil
 		}
 		return e.fail(req, &q, err), nil
 	}
@@ -214,6 +253,7 @@ func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) 
 		o.Release()
 		return e.refuse(req, q.class, err), nil
 	}
+	q.upstream = int(f.status.Load())
 	return e.answer(ctx, req, &q, o, how, f.from())
 }
 
@@ -229,7 +269,8 @@ func lookedUp(o *cache.Object) cache.Outcome {
 // answer makes a viewer's answer of an object, which it releases.
 func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cache.Object, how cache.Outcome, from string) (*web.Response, error) {
 	now := time.Now()
-	ttl, kept := o.TTL(now), !o.Passed()
+	s := story{how: how, fwd: q.fwd, upstream: q.upstream, ttl: o.TTL(now), from: from}
+	s.stored = how == cache.Hit || o.Stored(now)
 	resp := o.Response(now)
 	o.Release()
 	if q.personal {
@@ -241,9 +282,9 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 			return e.fail(req, q, err), nil
 		}
 	}
-	resp = web.Select(req, resp)
+	resp = web.Select(applicable(req), resp)
 	resp.Header.Grow(3)
-	e.status.add(resp, how, kept, ttl, from)
+	e.status.tell(resp, s)
 	e.cors.add(req, resp)
 	e.metrics.count(q.class, outcomeOf(how), resp.Status)
 	return resp, nil

@@ -17,6 +17,7 @@ type fill struct {
 	q      question
 	noPeer bool // ask the origins only
 	asked  atomic.Uint32
+	status atomic.Int32 // what upstream answered with; 0: nothing
 }
 
 // Whom a fill got its answer from.
@@ -69,7 +70,7 @@ func (f *fill) request(prior *cache.Object) *web.Request {
 			h.Add("If-Modified-Since", date)
 		}
 	}
-	return &web.Request{Method: http.MethodGet, Path: f.q.path, Query: f.q.query, Header: h}
+	return &web.Request{Method: http.MethodGet, Path: f.q.path, Query: f.q.query, Header: h, Inform: f.q.inform}
 }
 
 // clean takes out of upstream's answer what is between nodes, and what can

@@ -46,6 +46,8 @@ type metrics struct {
 	failovers *prometheus.CounterVec
 	peers     *prometheus.CounterVec
 	resumes   *prometheus.CounterVec
+
+	invalidated prometheus.Counter
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -75,6 +77,10 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 			Name: "weir_edge_resumes_total",
 			Help: "Bodies that were cut on their way here, by whether another upstream could go on with them (ok, failed).",
 		}, []string{"result"}),
+		invalidated: f.NewCounter(prometheus.CounterOpts{
+			Name: "weir_edge_invalidations_total",
+			Help: "Requests with an unsafe method that an origin obeyed, so that what was kept of their URIs was forgotten.",
+		}),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",

@@ -48,9 +48,12 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if found {
 		how = lookedUp(o)
 	} else {
+		if stale := e.why(&q); stale != nil {
+			stale.Release()
+		}
 		f := &fill{e: e, q: q, noPeer: true}
 		var err error
-		o, how, err = e.cache.Get(ctx, cq, f.run)
+		o, how, err = e.cache.Get(ctx, cq, f.heard)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -60,13 +63,13 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 			resp.Header.Add(nodeField, e.opts.Node)
 			return resp, nil
 		}
-		from = f.from()
+		from, q.upstream = f.from(), int(f.status.Load())
 	}
 	now := time.Now()
-	ttl, kept := o.TTL(now), !o.Passed()
+	s := story{how: how, fwd: q.fwd, upstream: q.upstream, stored: o.Stored(now), ttl: o.TTL(now), from: from}
 	resp := web.Select(req, o.Response(now))
 	o.Release()
-	e.status.add(resp, how, kept, ttl, from)
+	e.status.tell(resp, s)
 	resp.Header.Add(nodeField, e.opts.Node)
 	e.metrics.peers.WithLabelValues(how.String()).Inc()
 	return resp, nil

@@ -24,6 +24,7 @@ const (
 	reasonBad         = "upstream_bad"
 	reasonBusy        = "busy"
 	reasonClosing     = "closing"
+	reasonNotStored   = "not_stored"
 )
 
 var (

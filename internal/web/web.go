@@ -50,6 +50,12 @@ type Request struct {
 	Body   io.Reader      // nil: none; ends when the request's payload ends
 	Remote netip.AddrPort // who is asking: the peer of the connection
 	TLS    bool           // it came over an encrypted connection
+
+	// Inform passes on an interim answer, as 103 (RFC 9110 section 15.2), to
+	// who asks, ahead of the answer. It may be called by any goroutine, also
+	// when the exchange is over, and then does nothing. It keeps nothing of h.
+	// Nil: who asks gets none.
+	Inform func(status int, h *Header)
 }
 
 // Clone returns a copy of req whose Header can be changed without touching

@@ -105,7 +105,7 @@ func (c *Client) Close() {
 func (c *Client) Serve(ctx context.Context, req *web.Request) (*web.Response, error) {
 	// The exchange outlives Serve, so it has a context of its own.
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	out, err := c.request(life, req)
+	out, err := c.request(informed(life, req.Inform), req)
 	if err != nil {
 		cancel(err)
 		return nil, err

@@ -76,6 +76,11 @@ func (x *fastExchange) answer(ctx *fasthttp.RequestCtx) (resp *web.Response) {
 			return sane(&x.record, resp, nil)
 		}
 	}
+	if ctx.Request.Header.IsHTTP11() { // HTTP/1.0 knows no interim answers
+		early := newInterim(x.sendInterim)
+		defer early.end()
+		req.Inform = early.inform
+	}
 	resp, err = x.f.handler.Serve(x.context(), req)
 	if cause := context.Cause(x.ctx); cause != nil {
 		x.err = cause

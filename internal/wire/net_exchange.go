@@ -85,6 +85,11 @@ func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
 		x.upload = newUpload(x)
 		req.Body = x.upload
 	}
+	if x.r.ProtoAtLeast(1, 1) && x.r.Header.Get("Expect") == "" { // net/http writes "100 Continue" at any time
+		early := newInterim(x.sendInterim)
+		defer early.end()
+		req.Inform = early.inform
+	}
 	resp, err = x.n.handler.Serve(ctx, req)
 	if x.r.Context().Err() != nil && x.upload == nil {
 		x.err = ErrClientGone

@@ -42,7 +42,7 @@ func Run(t *testing.T, start func(t *testing.T, h web.Handler) (baseURL string, 
 		name  string
 		tests map[string]func(*testing.T, Start)
 	}{
-		{"Bodies", bodies}, {"Endings", endings}, {"Requests", requests}, {"Limits", limits}, {"Smuggling", smuggling},
+		{"Bodies", bodies}, {"Endings", endings}, {"Requests", requests}, {"Limits", limits}, {"Smuggling", smuggling}, {"Interim", interim},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			for name, test := range part.tests {
