@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,7 @@ type metrics struct {
 	failovers *prometheus.CounterVec
 	peers     *prometheus.CounterVec
 	resumes   *prometheus.CounterVec
+	slices    *prometheus.CounterVec
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -75,6 +77,10 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 			Name: "weir_edge_resumes_total",
 			Help: "Bodies that were cut on their way here, by whether another upstream could go on with them (ok, failed).",
 		}, []string{"result"}),
+		slices: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_slices_total",
+			Help: "Slices of large objects asked for upstream, by result (ok, changed, no_ranges, failed).",
+		}, []string{"result"}),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",
@@ -88,6 +94,18 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 		}
 	}
 	return m
+}
+
+// sliceFailed counts a slice that did not come.
+func (m *metrics) sliceFailed(err error) {
+	result := "failed"
+	switch {
+	case errors.Is(err, errChanged):
+		result = "changed"
+	case errors.Is(err, errNoRanges):
+		result = "no_ranges"
+	}
+	m.slices.WithLabelValues(result).Inc()
 }
 
 func (m *metrics) count(class cache.Class, o outcome, status int) {

@@ -65,15 +65,9 @@ func (g Growing) await(ctx context.Context, b Body, ranges []Range) bool {
 // follow answers with all that comes from off on, however much that will be.
 func follow(resp *Response, off int64) *Response {
 	resp.Status = http.StatusPartialContent
-	resp.Header.Set("Content-Range", contentRange(off, OpenEnd, -1))
+	resp.Header.Set("Content-Range", ContentRange(off, OpenEnd, -1))
 	resp.Body = &tail{resp.Body, off}
 	return resp
-}
-
-// Waits reports whether [Growing.Select] may have to wait before it can answer
-// req out of an object whose body is still arriving.
-func Waits(req *Request, b Body) bool {
-	return req.Method == http.MethodGet && b != nil && b.Len() < 0 && req.Header.Has("Range")
 }
 
 // tail is what comes of a growing body from off on.

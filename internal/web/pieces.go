@@ -31,7 +31,7 @@ func newPieces(b Body, ranges []Range, total int64, contentType, boundary string
 		head += "Content-Type: " + contentType + "\r\n"
 	}
 	for i, r := range ranges {
-		text := head + "Content-Range: " + contentRange(r.First, r.Last, total) + "\r\n\r\n"
+		text := head + "Content-Range: " + ContentRange(r.First, r.Last, total) + "\r\n\r\n"
 		if i > 0 {
 			text = "\r\n" + text
 		}

@@ -117,8 +117,8 @@ func digits(s string) (int64, bool) {
 	return n, true
 }
 
-// contentRange renders a Content-Range field; total -1 is not known yet.
-func contentRange(first, last, total int64) string {
+// ContentRange renders a Content-Range field; total -1 is not known yet.
+func ContentRange(first, last, total int64) string {
 	b := make([]byte, 0, 64)
 	b = append(b, "bytes "...)
 	b = strconv.AppendInt(b, first, 10)

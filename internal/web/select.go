@@ -168,7 +168,7 @@ func unsatisfiable(resp *Response, total int64) *Response {
 // partial makes of resp the 206 with the bytes of r.
 func partial(resp *Response, r Range, total int64) *Response {
 	resp.Status = http.StatusPartialContent
-	resp.Header.Set("Content-Range", contentRange(r.First, r.Last, total))
+	resp.Header.Set("Content-Range", ContentRange(r.First, r.Last, total))
 	resp.Body = Section(resp.Body, r.First, r.Last-r.First+1)
 	return resp
 }
