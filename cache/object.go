@@ -43,6 +43,14 @@ func (o *Object) Header() *web.Header { return &o.header }
 // ETag returns the answer's entity tag, or "".
 func (o *Object) ETag() string { return o.header.Get("ETag") }
 
+// Len returns the length of the body in bytes, or -1 while it is not known.
+func (o *Object) Len() int64 {
+	if o.body == nil {
+		return o.raw.Len()
+	}
+	return o.body.Len()
+}
+
 // Age returns how old the answer is (RFC 9111 section 4.2.3).
 func (o *Object) Age(now time.Time) time.Duration { return o.initialAge + max(0, now.Sub(o.received)) }
 

@@ -39,11 +39,3 @@ func (o *Object) StaleWhileRevalidate(now time.Time) bool { return o.StaleFor(no
 // Stored reports whether the answer can still be of use to others than those
 // who have it.
 func (o *Object) Stored(now time.Time) bool { return o.body != nil && o.worthKeeping(now) }
-
-// Len returns the length of the answer's body in bytes, -1 while it is not known.
-func (o *Object) Len() int64 {
-	if o.body == nil {
-		return -1
-	}
-	return o.body.Len()
-}

@@ -83,6 +83,11 @@ type Options struct {
 	// answers with credentials. Empty: any may, without.
 	CORSOrigins []string
 
+	// SliceOver is from how many bytes on an object is fetched and kept in slices
+	// of Slice bytes, where upstream knows ranges of it; 0: none is. Slice is
+	// 4 MiB by default; the cache must be able to keep one.
+	SliceOver, Slice int64
+
 	// HideCacheStatus leaves Cache-Status away, which tells strangers what is
 	// kept here.
 	HideCacheStatus bool
@@ -107,6 +112,8 @@ type Edge struct {
 	loop    loop
 	origins origins
 	via     string // "": none is sent
+	relays  relays
+	whole   wholes
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -134,6 +141,9 @@ func New(o Options) (*Edge, error) {
 		if *d < 0 {
 			return nil, errors.New("edge: timeouts must not be negative")
 		}
+	}
+	if err := o.sliceDefaults(); err != nil {
+		return nil, err
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -223,6 +233,10 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 		o.Release()
 		return e.refuse(req, q.class, err), true
 	}
+	if waits(req, o) {
+		o.Release()
+		return nil, false
+	}
 	resp, _ := e.answer(context.Background(), req, &q, o, lookedUp(o), "")
 	return resp, true
 }
@@ -282,7 +296,13 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 			return e.fail(req, q, err), nil
 		}
 	}
-	resp = web.Select(applicable(req), resp)
+	resp, err := e.present(ctx, applicable(req), q, resp, false)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return e.fail(req, q, err), nil
+	}
 	resp.Header.Grow(3)
 	e.status.tell(resp, s)
 	e.cors.add(req, resp)

@@ -15,7 +15,8 @@ import (
 type fill struct {
 	e      *Edge
 	q      question
-	noPeer bool // ask the origins only
+	noPeer bool  // ask the origins only
+	slice  *part // of the object, if that is all it asks for; nil: the whole
 	asked  atomic.Uint32
 	status atomic.Int32 // what upstream answered with; 0: nothing
 }
@@ -48,13 +49,13 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 	if !f.noPeer {
 		if resp, err := f.askPeers(ctx, req); resp != nil || err != nil {
 			f.asked.Store(fromPeer)
-			return f.clean(resp), err
+			return f.sliced(f.clean(resp)), err
 		}
 	}
 	f.asked.Store(fromOrigin)
 	req.Header.Set("CDN-Loop", f.e.loop.add(f.q.loop))
 	resp, err := f.askOrigins(ctx, req)
-	return f.clean(resp), err
+	return f.sliced(f.clean(resp)), err
 }
 
 // request makes the question that goes upstream. Of the viewer who happened to

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,7 @@ type metrics struct {
 	resumes   *prometheus.CounterVec
 
 	invalidated prometheus.Counter
+	slices      *prometheus.CounterVec
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -81,6 +83,10 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 			Name: "weir_edge_invalidations_total",
 			Help: "Requests with an unsafe method that an origin obeyed, so that what was kept of their URIs was forgotten.",
 		}),
+		slices: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_slices_total",
+			Help: "Slices of large objects asked for upstream, by result (ok, changed, no_ranges, failed).",
+		}, []string{"result"}),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",
@@ -94,6 +100,18 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 		}
 	}
 	return m
+}
+
+// sliceFailed counts a slice that did not come.
+func (m *metrics) sliceFailed(err error) {
+	result := "failed"
+	switch {
+	case errors.Is(err, errChanged):
+		result = "changed"
+	case errors.Is(err, errNoRanges):
+		result = "no_ranges"
+	}
+	m.slices.WithLabelValues(result).Inc()
 }
 
 func (m *metrics) count(class cache.Class, o outcome, status int) {

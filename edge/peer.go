@@ -40,6 +40,12 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if err := e.complete(&q, req, req.Query); err != nil {
 		return e.refusePeer(req, err), nil
 	}
+	if req.Header.Has(sliceField) {
+		return e.serveSlice(ctx, req, &q)
+	}
+	if resp := e.refuseResume(ctx, req, q.key); resp != nil {
+		return resp, nil
+	}
 	cq := q.lookup()
 	cq.NoPeer = true
 	o, found := e.cache.Lookup(cq)
@@ -58,17 +64,21 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			e.metrics.peers.WithLabelValues(failed.String()).Inc()
-			resp := web.ErrorResponse(statusError(err))
-			resp.Header.Add(nodeField, e.opts.Node)
-			return resp, nil
+			return e.failPeer(err), nil
 		}
 		from, q.upstream = f.from(), int(f.status.Load())
 	}
 	now := time.Now()
 	s := story{how: how, fwd: q.fwd, upstream: q.upstream, stored: o.Stored(now), ttl: o.TTL(now), from: from}
-	resp := web.Select(req, o.Response(now))
+	resp := o.Response(now)
 	o.Release()
+	resp, err := e.present(ctx, req, &q, resp, true)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return e.failPeer(err), nil
+	}
 	e.status.tell(resp, s)
 	resp.Header.Add(nodeField, e.opts.Node)
 	e.metrics.peers.WithLabelValues(how.String()).Inc()
@@ -76,6 +86,14 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 }
 
 var errAlone = &web.Error{Status: http.StatusForbidden, Reason: reasonPeer, Err: errNotPeer}
+
+// failPeer answers a request that could not be answered.
+func (e *Edge) failPeer(err error) *web.Response {
+	e.metrics.peers.WithLabelValues(failed.String()).Inc()
+	resp := web.ErrorResponse(statusError(err))
+	resp.Header.Add(nodeField, e.opts.Node)
+	return resp
+}
 
 // refusePeer answers a request that says nothing of an object.
 func (e *Edge) refusePeer(req *web.Request, err error) *web.Response {

@@ -165,6 +165,12 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
+	if fits := c.Cache.MaxObject; c.Cache.Slice > fits {
+		if s.given("cache.slice") {
+			s.badf("cache.slice", "%s contradicts cache.max_object %s: allowed is up to that", c.Cache.Slice, fits)
+		}
+		c.Cache.Slice = fits
+	}
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)

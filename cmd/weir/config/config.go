@@ -150,6 +150,8 @@ type Cache struct {
 	Memory    Size `yaml:"memory" min:"16MiB" max:"16TiB"`
 	Young     Size `yaml:"young" min:"0B" max:"16TiB"`
 	MaxObject Size `yaml:"max_object" min:"1MiB" max:"64GiB"`
+	SliceOver Size `yaml:"slice_over" min:"0B" max:"64GiB"`
+	Slice     Size `yaml:"slice" min:"256KiB" max:"256MiB"`
 }
 
 // Cluster is how edges find each other. It is off while neither Join nor

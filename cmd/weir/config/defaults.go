@@ -37,7 +37,7 @@ func DefaultEdge() *Edge {
 			StallTimeout: 10 * time.Second,
 			Connections:  256,
 		},
-		Cache:   Cache{Memory: 1 * GiB, MaxObject: 64 * MiB},
+		Cache:   Cache{Memory: 1 * GiB, MaxObject: 64 * MiB, SliceOver: 32 * MiB, Slice: 4 * MiB},
 		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
 		Limits:  defaultLimits(),
 		Admin:   Admin{Listen: "127.0.0.1:9190"},

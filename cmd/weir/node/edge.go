@@ -156,6 +156,8 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		Tokens:          &b.tokens,
 		QueryAll:        cfg.Query == config.QueryAll,
 		CORSOrigins:     cfg.CORS.Origins,
+		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
+		Slice:           int64(cfg.Cache.Slice),
 		HideCacheStatus: !cfg.CacheStatus,
 		HopTimeout:      cfg.Fetch.PeerTimeout,
 		OriginTimeout:   cfg.Fetch.HeadTimeout,
