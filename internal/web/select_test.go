@@ -247,3 +247,22 @@ func BenchmarkSelectWhole(b *testing.B) {
 		Select(req, resp)
 	}
 }
+
+// A stored answer that does not say when it was last modified is compared by
+// its Date (RFC 9111 section 4.3.2).
+func TestDateStandsInForLastModified(t *testing.T) {
+	f := func(want int, since string, pairs ...string) {
+		t.Helper()
+		req := &Request{Method: http.MethodGet, Header: NewHeader("If-Modified-Since", since)}
+		resp := Select(req, NewResponse(200, String("x"), pairs...))
+		resp.Close()
+		if resp.Status != want {
+			t.Errorf("%v since %s: status %d, want %d", pairs, since, resp.Status, want)
+		}
+	}
+	const early, late = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"
+	f(304, late, "Date", early)
+	f(200, early, "Date", late)
+	f(200, late, "Date", early, "Last-Modified", "yesterday")
+	f(200, late)
+}
