@@ -86,7 +86,7 @@ func notModified(req *Request, resp *Response) bool {
 		return false
 	}
 	modified, ok := ParseHTTPDate(resp.Get("Last-Modified"))
-	if !ok && !resp.Get("Last-Modified") == "" {
+	if !ok && resp.Get("Last-Modified") == "" {
 		// Where it "is not present in a selected stored response, a cache SHOULD
 		// use the response's Date field value" (RFC 9111 section 4.3.2).
 		modified, ok = ParseHTTPDate(resp.Get("Date"))
