@@ -99,13 +99,19 @@ func young(rc *web.RequestControl, o *cache.Object, now time.Time) bool {
 	return (rc.MaxAge < 0 || o.Age(now) <= rc.MaxAge) && (rc.MinFresh < 0 || o.TTL(now) >= rc.MinFresh)
 }
 
+// isImmutable reports whether an answer never changes while it is fresh: a
+// reload (max-age=0) is no reason to ask about it (RFC 8246 section 2).
+func isImmutable(o *cache.Object) bool {
+	return web.ParseCacheControl(o.Header()).Immutable
+}
+
 // content reports whether the request takes what is kept without asking.
 func content(rc *web.RequestControl, o *cache.Object, now time.Time) bool {
 	switch {
 	case rc.NoCache:
 		return false
 	case o.Fresh(now):
-		return young(rc, o, now)
+		return young(rc, o, now) || rc.MinFresh < 0 && isImmutable(o)
 	case rc.MaxStale < 0 || rc.MinFresh >= 0 || rc.MaxAge >= 0 && o.Age(now) > rc.MaxAge+rc.MaxStale:
 		return false
 	}

@@ -171,6 +171,7 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.Slice = fits
 	}
+	c.checkProxy(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)
@@ -179,6 +180,21 @@ func (c *Edge) check(s *source) {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
 	s.apart(all...)
+}
+
+func (c *Edge) checkProxy(s *source) {
+	if c.Query == QueryAll {
+		return
+	}
+	usual := DefaultEdge().Proxy
+	for _, k := range []struct {
+		name  string
+		usual bool // as in the manual, where it says nothing
+	}{{"max_body", c.Proxy.MaxBody == usual.MaxBody}, {"cookies", c.Proxy.Cookies == usual.Cookies}} {
+		if key := "proxy." + k.name; !k.usual && s.given(key) {
+			s.warnf(key, "does nothing: only query all passes on what is not read from the cache")
+		}
+	}
 }
 
 func (c *Edge) checkCluster(s *source) {

@@ -114,6 +114,7 @@ type Edge struct {
 	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
 	Query         string   `yaml:"query" enum:"hls,all"`
 	CacheStatus   bool     `yaml:"cache_status"`
+	Proxy         Proxy    `yaml:"proxy"`
 	Fetch         Fetch    `yaml:"fetch"`
 	Cache         Cache    `yaml:"cache"`
 	Cluster       Cluster  `yaml:"cluster"`
@@ -135,7 +136,19 @@ const (
 	QueryAll = "all"
 )
 
-// Fetch bounds what an edge asks of origins and peers.
+// Proxy is how an edge with QueryAll passes on what no cache answers.
+type Proxy struct {
+	MaxBody Size   `yaml:"max_body" min:"1KiB" max:"64MiB"`
+	Cookies string `yaml:"cookies" enum:"forward,drop"`
+}
+
+// The values of Proxy.Cookies.
+const (
+	CookiesForward = "forward"
+	CookiesDrop    = "drop"
+)
+
+// Fetch is how an edge asks origins and peers, and its patience with them.
 type Fetch struct {
 	DialTimeout  time.Duration `yaml:"dial_timeout" min:"50ms" max:"1m"`
 	PeerTimeout  time.Duration `yaml:"peer_timeout" min:"50ms" max:"1m"`
@@ -143,6 +156,7 @@ type Fetch struct {
 	BlockTimeout time.Duration `yaml:"block_timeout" min:"1s" max:"5m"`
 	StallTimeout time.Duration `yaml:"stall_timeout" min:"100ms" max:"5m"`
 	Connections  int           `yaml:"connections" min:"1" max:"65535"`
+	Via          bool          `yaml:"via"`
 }
 
 // Cache is what an edge keeps.
@@ -152,7 +166,15 @@ type Cache struct {
 	MaxObject Size `yaml:"max_object" min:"1MiB" max:"64GiB"`
 	SliceOver Size `yaml:"slice_over" min:"0B" max:"64GiB"`
 	Slice     Size `yaml:"slice" min:"256KiB" max:"256MiB"`
+
+	RequestDirectives string `yaml:"request_directives" enum:"ignore,honour"`
 }
+
+// The values of Cache.RequestDirectives.
+const (
+	DirectivesIgnore = "ignore"
+	DirectivesHonour = "honour"
+)
 
 // Cluster is how edges find each other. It is off while neither Join nor
 // SecretFile is given.

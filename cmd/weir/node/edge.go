@@ -109,7 +109,11 @@ func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
 	}
-	b.viewers, err = b.openViewers(b.viewerDoor, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log)
+	var maxBody config.Size // of requests that are read in vain: the listener's own
+	if cfg.Query == config.QueryAll {
+		maxBody = cfg.Proxy.MaxBody
+	}
+	b.viewers, err = b.openViewers(b.viewerDoor, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log, maxBody)
 	return err
 }
 
@@ -159,6 +163,9 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
 		Slice:           int64(cfg.Cache.Slice),
 		HideCacheStatus: !cfg.CacheStatus,
+		HonourRequests:  cfg.Cache.RequestDirectives == config.DirectivesHonour,
+		DropCookies:     cfg.Proxy.Cookies == config.CookiesDrop,
+		HideVia:         !cfg.Fetch.Via,
 		HopTimeout:      cfg.Fetch.PeerTimeout,
 		OriginTimeout:   cfg.Fetch.HeadTimeout,
 		BlockTimeout:    cfg.Fetch.BlockTimeout,

@@ -20,6 +20,7 @@ type viewers struct {
 	door    *door
 	name    string // metrics label
 	handler web.Handler
+	maxBody int64 // of a request; 0: the wire's default
 	reg     prometheus.Registerer
 	retired sync.WaitGroup // servers that were replaced and still finish
 }
@@ -32,6 +33,7 @@ func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
 		Registerer:    v.reg,
 		Name:          v.name,
 		MaxHeader:     int(l.Header),
+		MaxBody:       v.maxBody,
 		HeaderTimeout: l.HeaderTimeout,
 		IdleTimeout:   l.IdleTimeout,
 		MinSendRate:   int64(l.MinSendRate),
@@ -42,8 +44,8 @@ func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
 }
 
 // openViewers opens the listener of handler; Run serves it.
-func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.Registerer, l config.Limits, log config.Log) (*viewers, error) {
-	v := &viewers{n: n, door: d, name: name, handler: h, reg: reg}
+func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.Registerer, l config.Limits, log config.Log, maxBody config.Size) (*viewers, error) {
+	v := &viewers{n: n, door: d, name: name, handler: h, maxBody: int64(maxBody), reg: reg}
 	first, err := v.fast(l, log)
 	if err != nil {
 		return nil, err

@@ -131,7 +131,7 @@ func (b *originNode) openViewerDoor(cfg *config.Origin) error {
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
 	}
-	b.viewers, err = b.openViewers(d, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log)
+	b.viewers, err = b.openViewers(d, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log, 0)
 	return err
 }
 
