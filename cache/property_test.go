@@ -32,7 +32,7 @@ func (x *chaos) n(n int) int {
 }
 
 func (x *chaos) pause(most time.Duration) time.Duration {
-	return time.Duration(x.n(int(most / time.Millisecond)))*time.Millisecond + time.Millisecond
+	return time.Duration(x.n(int(most/time.Millisecond)))*time.Millisecond + time.Millisecond
 }
 
 // simple says of a key that its answers are the same for all, and that nobody
