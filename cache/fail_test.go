@@ -18,7 +18,7 @@ import (
 
 // A bug in whatever fills is an error for those who wait, not their end, and
 // the key is not locked by it (CO-08).
-func TestPanicInFillIsAnErrorForAll(t *testing.T) {
+func TestCO08PanicInFillIsAnErrorForAll(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := &upstream{delay: time.Second, answer: func(n int64, _ *Object) (*web.Response, error) {
@@ -60,7 +60,7 @@ func TestFillThatNeverReturnsLands(t *testing.T) {
 
 // The origin hangs: viewers are told at the bound, even if the fill does not
 // heed its context, and the next one tries again (CO-08).
-func TestStalledFillIsGivenUp(t *testing.T) {
+func TestCO08StalledFillIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{FillTimeout: 5 * time.Second})
 		deaf := func(context.Context, *Object) (*web.Response, error) {
@@ -87,7 +87,7 @@ func TestStalledFillIsGivenUp(t *testing.T) {
 // The origin breaks: all who wait learn it from one request and one more, where
 // it may have been of the moment; those who ask right after learn it without
 // one, and half a second later it gets its next chance (CO-07, CA-30).
-func TestFailureIsToldToAllAndRememberedBriefly(t *testing.T) {
+func TestCO07FailureIsToldToAllAndRememberedBriefly(t *testing.T) {
 	statusOf := func(r result) int {
 		if r.err != nil {
 			return web.StatusOf(r.err)
@@ -135,7 +135,7 @@ func TestFailureIsToldToAllAndRememberedBriefly(t *testing.T) {
 // Upstream dies in the middle of a segment: who follows it is cut off and never
 // told that this was all, nothing of it is kept, and the next viewer gets the
 // whole (CA-28).
-func TestCutBodyIsNeverTakenForAWhole(t *testing.T) {
+func TestCA28CutBodyIsNeverTakenForAWhole(t *testing.T) {
 	f := func(name string, length int64, end func(w *spool.Writer)) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {

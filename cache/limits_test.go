@@ -110,7 +110,7 @@ func TestRetryAfterIsToldOnward(t *testing.T) {
 
 // However long upstream lets a playlist be shown after its time, players of a
 // live stream see one only as long as its class allows (rows CA-20, CA-21).
-func TestStaleIsCappedByClass(t *testing.T) {
+func TestCA20CA21StaleIsCappedByClass(t *testing.T) {
 	f := func(class Class, age time.Duration, want Outcome, broken bool) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {

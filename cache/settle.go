@@ -97,7 +97,7 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 		}
 		return nil
 	}
-	displaced = f.c.renewAll(f.s, o.also) // before what may do away with all variants
+	displaced, _ = f.c.renewAll(f.s, o.also) // before what may do away with all variants
 	if k := o.keep; k != nil {
 		k.stored.body.ref() // the store's
 		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
