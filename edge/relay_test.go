@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,7 +98,7 @@ func TestEdgesThatFollowedADeadOwnerDoNotWaitForEachOther(t *testing.T) {
 					return web.NewResponse(204, nil, nodeField, "owner"), nil
 				}
 				time.Sleep(500 * time.Millisecond) // all three hang on it, and are cut at the same moment
-				return web.NewResponse(200, rottenDrainer{&rottenBody{web.String(text), 50_000, false}}, "ETag", `"v1"`, "Cache-Control", "max-age=60",
+				return web.NewResponse(200, lateCut{rottenDrainer{&rottenBody{web.String(text), 50_000, false}}}, "ETag", `"v1"`, "Cache-Control", "max-age=60",
 					nodeField, "owner"), nil
 			})}
 			next := fmt.Sprintf("e%d", (i+1)%3+1)
@@ -128,6 +129,15 @@ func TestEdgesThatFollowedADeadOwnerDoNotWaitForEachOther(t *testing.T) {
 			t.Errorf("the origin was asked %d times", n)
 		}
 	})
+}
+
+// lateCut is a body that is cut a moment after the last byte that came.
+type lateCut struct{ rottenDrainer }
+
+func (l lateCut) Drain(ctx context.Context, w io.Writer) (int64, error) {
+	n, err := l.rottenDrainer.Drain(ctx, w)
+	time.Sleep(100 * time.Millisecond)
+	return n, err
 }
 
 // The next owner may have only begun to get the body: the rest is followed

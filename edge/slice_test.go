@@ -21,6 +21,7 @@ type film struct {
 	text, tag string
 	pairs     []string // further fields
 	noRanges  bool
+	loose     bool         // it does not know If-Range
 	sent      atomic.Int64 // bytes
 	fake
 }
@@ -28,6 +29,9 @@ type film struct {
 func (f *film) handler() web.Handler {
 	f.answer = func(_ context.Context, req *web.Request) (*web.Response, error) {
 		resp := web.NewResponse(200, web.String(f.text), append([]string{"Cache-Control", "max-age=60", "ETag", f.tag, "Content-Type", "video/mp4"}, f.pairs...)...)
+		if f.loose {
+			req.Header.Del("If-Range")
+		}
 		if !f.noRanges {
 			resp = web.Select(req, resp)
 		}
@@ -154,6 +158,19 @@ func TestASlowViewerIsReadAheadOneSlice(t *testing.T) {
 			return len(p), nil
 		}), resp.Body, 0)
 		resp.Close()
+		ahead := &film{text: filmText, tag: `"v1"`}
+		if get(t, newEdge(t, inSlices(), ahead.handler()), "/film.mp4", "Range", "bytes=0-9"); ahead.count() != 1 {
+			t.Error("a viewer who wants ten bytes is read ahead")
+		}
+		resp, err = newEdge(t, inSlices(), ahead.handler()).Serve(context.Background(), request("GET", "/film.mp4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = web.Copy(ctx, writerFunc(func([]byte) (int, error) { return 0, errors.New("he left") }), resp.Body, 0)
+		resp.Close()
+		if _, parts := ahead.asks(); parts != 0 {
+			t.Errorf("a viewer who left at once is read ahead %d slices", parts)
+		}
 		if _, parts := o.asks(); err == nil || parts < 2 || parts > 3 {
 			t.Errorf("%d slices beside the first were fetched for %d bytes, %v", parts, read, err)
 		}
@@ -221,8 +238,8 @@ func TestAnOriginWithoutRangesIsPassedThrough(t *testing.T) {
 func TestRG09VersionsAreNeverMixed(t *testing.T) {
 	second := noise(filmSize + 1000)[1000:]
 	synctest.Test(t, func(t *testing.T) {
-		for _, after := range []int{1, 5, filmSlices - 1} {
-			o := &film{text: filmText, tag: `"v1"`}
+		for i, after := range []int{1, 5, filmSlices - 1, 5} {
+			o := &film{text: filmText, tag: `"v1"`, loose: i == 3}
 			e := newEdge(t, inSlices(), o.handler())
 			resp, err := e.Serve(context.Background(), request("GET", "/film.mp4"))
 			if err != nil {
@@ -489,7 +506,7 @@ func TestSlicesCanBeFollowed(t *testing.T) {
 		}
 		resp, _ := e.Serve(context.Background(), request("GET", "/film.mp4", "Range", "bytes=0-"))
 		o.answer = unreachable
-		e.cache.Evict("/film.mp4" + keyMark + `"v1"` + keyMark + "131072-196607")
+		e.cache.Evict("/film.mp4" + keyMark + `"v1"` + keyMark + "bytes 131072-196607/1000000")
 		if p, err := io.ReadAll(web.NewReader(context.Background(), resp.Body, 0)); !errors.Is(err, web.ErrAborted) || string(p) != filmText[:131072] {
 			t.Errorf("%d bytes, %v", len(p), err)
 		}

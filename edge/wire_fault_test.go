@@ -144,6 +144,7 @@ func fetch(t testing.TB, url string, pairs ...string) (*http.Response, string, e
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Accept-Encoding", "identity")
 	for i := 0; i < len(pairs); i += 2 {
 		req.Header.Set(pairs[i], pairs[i+1])
 	}
