@@ -29,7 +29,7 @@ func waits(req *web.Request, o *cache.Object) bool {
 // nobody has seen anything yet of what it was.
 func (e *Edge) present(ctx context.Context, req *web.Request, q *question, resp *web.Response, peer bool) (*web.Response, error) {
 	for try := 0; ; try++ {
-		e.open(q, resp, peer)
+		e.open(q, resp)
 		resp = web.Growing{Patience: e.opts.OriginTimeout, Follow: peer}.Select(ctx, req, resp)
 		body, ok := resp.Body.(*slicedBody)
 		if !ok || req.Method == http.MethodHead {
@@ -53,7 +53,7 @@ func (e *Edge) present(ctx context.Context, req *web.Request, q *question, resp 
 }
 
 // open gives an answer that is kept in slices its body.
-func (e *Edge) open(q *question, resp *web.Response, noPeer bool) {
+func (e *Edge) open(q *question, resp *web.Response) {
 	if resp.Base == nil || resp.Body == nil || resp.Body.Len() != 0 {
 		return
 	}
@@ -61,7 +61,7 @@ func (e *Edge) open(q *question, resp *web.Response, noPeer bool) {
 	if err != nil {
 		return
 	}
-	o := &object{q: *q, tag: resp.Get("ETag"), total: total, noPeer: noPeer}
+	o := &object{q: *q, tag: resp.Get("ETag"), total: total}
 	o.q.token = ""
 	resp.Header.Set(slicesField, "")
 	resp.Body.Close()

@@ -53,7 +53,7 @@ type object struct {
 	q      question // for the whole
 	tag    string   // strong
 	total  int64    // bytes
-	noPeer bool     // its slices are fetched from the origins only
+	noPeer bool     // a peer asks for the slice: it is fetched from the origins only
 }
 
 // part returns the slice that the byte at is in.
@@ -63,14 +63,14 @@ func (o *object) part(at, size int64) part {
 }
 
 // key is what a slice is kept under. There are two more keyMarks in it than in
-// the key of an object, so that no object has it.
-func (o *object) key(p part) string {
-	return o.q.key + keyMark + p.tag + keyMark + strconv.FormatInt(p.first, 10) + "-" + strconv.FormatInt(p.last, 10)
-}
+// the key of an object, so that no object has it. The length tells apart the
+// codings of one representation where an origin gives both the same tag.
+func (o *object) key(p part) string { return o.q.key + keyMark + p.tag + keyMark + p.field() }
 
-// fill returns the fill of one slice, and the question it answers. The slices
-// of one object belong to different edges; the first goes with the head, since
-// whoever asked for that got it along.
+// sliceFill returns the fill of one slice, and the question it answers. The
+// slices of one object belong to different edges; the first goes with the head,
+// since whoever asked for that got it along. Who asks for a slice may wait for
+// its owner whoever waits for him: the owner waits for no peer in turn.
 func (e *Edge) sliceFill(o *object, p part) (cache.Query, *fill) {
 	key := o.key(p)
 	f := &fill{e: e, q: o.q, slice: &p}
@@ -101,7 +101,7 @@ func (f *fill) sliced(resp *web.Response) *web.Response {
 	if !f.sliceable(resp) {
 		return resp
 	}
-	o := &object{q: f.q, tag: resp.Get("ETag"), total: resp.Body.Len(), noPeer: f.noPeer}
+	o := &object{q: f.q, tag: resp.Get("ETag"), total: resp.Body.Len()}
 	f.e.keepFirst(o, resp.Body)
 	resp.Body = web.Bytes(nil)
 	resp.Header.Set(slicesField, strconv.FormatInt(o.total, 10))
