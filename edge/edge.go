@@ -80,6 +80,12 @@ type Options struct {
 	// should be less than the cache's FillTimeout).
 	HopTimeout, OriginTimeout, BlockTimeout time.Duration
 
+	// Hedge is how long an origin is waited for before the next one is asked
+	// for a live object as well. 0: as long as it almost never takes; HedgeOff.
+	Hedge time.Duration
+	// Probe says how origins are probed, by RunProbes.
+	Probe Probe
+
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 }
@@ -92,6 +98,7 @@ type Edge struct {
 	status  cacheStatus
 	loop    loop
 	origins origins
+	hedges  hedges
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -129,6 +136,8 @@ func New(o Options) (*Edge, error) {
 	e.status = newCacheStatus(o.Node, o.HideCacheStatus)
 	e.loop = loop{cluster: o.Cluster, node: o.Node}
 	e.origins.list = o.Origins
+	e.opts.Probe.complete()
+	e.hedges.budget = bucket{max: hedgeBurst}
 	e.metrics = newMetrics(e, o.Registerer)
 	return e, nil
 }

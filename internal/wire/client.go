@@ -112,8 +112,8 @@ func NewClient(o ClientOptions) (*Client, error) {
 func (c *Client) Close() { c.conns.close() }
 
 // Serve implements [web.Handler]. Its errors are a [*web.Error] of status 502
-// or 504 whose Reason is upstream_unreachable, upstream_timeout, upstream_tls
-// or upstream_bad, or of status 503 and upstream_busy where the upstream was
+// or 504 whose Reason is upstream_unreachable, upstream_closed (it had been
+// reached), upstream_timeout, upstream_tls or upstream_bad, or of status 503 and upstream_busy where the upstream was
 // not asked for want of a connection; only when ctx was cancelled is it ctx's
 // cause instead, which says nothing about the upstream. The Body of an answer
 // is a [web.Drainer].

@@ -70,15 +70,17 @@ func (c *Client) failure(ctx, life context.Context, err error) error {
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return c.upstream(http.StatusGatewayTimeout, "upstream_timeout", "could not be reached in time", err)
-	case errors.As(err, &dns), errors.As(err, &op), unreachable(err):
+	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
 		return c.upstream(http.StatusBadGateway, "upstream_unreachable", "cannot be reached", err)
+	case errors.As(err, &op), closed(err):
+		return c.upstream(http.StatusBadGateway, "upstream_closed", "broke off before it answered", err)
 	}
 	return c.bad(err)
 }
 
-// unreachable reports whether err is that of a connection which ended before
-// an answer came.
-func unreachable(err error) bool {
+// closed reports whether err is that of a connection which ended before an
+// answer came.
+func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		strings.Contains(err.Error(), "server closed idle connection") // net/http keeps this one to itself
