@@ -231,24 +231,6 @@ func (e *Edge) noteOrigin(o Origin, resp *web.Response, err error) {
 	}
 }
 
-// askOnce asks exactly one origin exactly once: for requests that may have
-// done something although no answer came. "A client SHOULD NOT automatically
-// retry a request with a non-idempotent method" (RFC 9110 section 9.2.2). The
-// answer's body ends by its Close.
-func (e *Edge) askOnce(ctx context.Context, req *web.Request, timeout time.Duration) (*web.Response, error) {
-	well, resting := e.origins.order(time.Now())
-	all := append(well, resting...)
-	if len(all) == 0 {
-		return nil, errNoOrigin
-	}
-	inner, cancel := context.WithCancelCause(ctx)
-	resp, err := e.exchange(inner, cancel, all[0].Handler, "origin", req, timeout)
-	if err == nil || ctx.Err() == nil {
-		e.noteOrigin(all[0], resp, err)
-	}
-	return resp, err
-}
-
 func (e *Edge) originFailed(name string, err error) {
 	if e.origins.failed(name, time.Now()) {
 		e.log.Warn("origin failed; others are asked first", "origin", name, "err", err)

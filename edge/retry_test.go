@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,52 +120,6 @@ func TestAHealthyOriginTakesOverEverything(t *testing.T) {
 		}
 		if more := second.count() - before; more > retryBurst+1 {
 			t.Errorf("%d requests to the second, which is sick too", more)
-		}
-	})
-}
-
-// What may have done something is asked of one origin, once.
-func TestWhatIsNotSafeIsAskedOnce(t *testing.T) {
-	f := func(first func(context.Context, *web.Request) (*web.Response, error), status, up int) {
-		t.Helper()
-		synctest.Test(t, func(t *testing.T) {
-			a, b := &fake{answer: first}, &fake{answer: media}
-			e := newEdge(t, Options{}, a, b)
-			req := request("POST", "/api")
-			req.Body = strings.NewReader("buy one")
-			resp, err := e.askOnce(context.Background(), req, 2*time.Second)
-			got := web.StatusOf(statusError(err))
-			if err == nil {
-				got = resp.Status
-				resp.Close()
-			}
-			if got != status || a.count() != 1 || b.count() != 0 {
-				t.Errorf("%d after %d and %d requests, want %d", got, a.count(), b.count(), status)
-			}
-			if n, _ := e.OriginsUp(); n != up {
-				t.Errorf("%d: %d up, want %d", status, n, up)
-			}
-		})
-	}
-	f(answering(201, "done"), 201, 2)
-	f(answering(500, "x"), 500, 2)
-	f(answering(503, "x"), 503, 2)
-	f(answering(502, "x"), 502, 1)
-	f(brokeOff, 502, 1)
-	f(unreachable, 502, 1)
-	f(silent, 504, 1)
-	synctest.Test(t, func(t *testing.T) {
-		a, b := &fake{answer: media}, &fake{answer: media}
-		e := newEdge(t, Options{}, a, b)
-		e.originFailed("o1", errHead)
-		resp, err := e.askOnce(context.Background(), request("DELETE", "/x"), time.Second)
-		if err != nil || a.count() != 0 || b.count() != 1 {
-			t.Errorf("%v: %d and %d requests, the first is resting", err, a.count(), b.count())
-		} else {
-			resp.Close()
-		}
-		if _, err := newEdge(t, Options{Origins: func() []Origin { return nil }}).askOnce(context.Background(), request("PUT", "/x"), time.Second); err != errNoOrigin {
-			t.Error(err)
 		}
 	})
 }

@@ -302,23 +302,28 @@ func TestAnOriginThatMovesIsFollowed(t *testing.T) {
 }
 
 func TestIPv6LiteralsAreAddressesToAsk(t *testing.T) {
-	ln, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Skip("this machine has no IPv6:", err)
-	}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Host)) }))
-	_ = srv.Listener.Close()
-	srv.Listener = ln
-	srv.Start()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Host)) }))
 	defer srv.Close()
-	c := newClient(t, "http://"+ln.Addr().String(), ClientOptions{})
-	resp, err := c.Serve(context.Background(), get("/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Close()
-	if b, _ := web.ReadAll(context.Background(), resp.Body, 100); string(b) != ln.Addr().String() {
-		t.Errorf("%q", b)
+	for base, dials := range map[string]string{
+		"http://[2001:db8::1]:8080": "[2001:db8::1]:8080", "http://[2001:db8::1]": "[2001:db8::1]:80", "http://[fe80::1%25eth0]:8080": "[fe80::1%eth0]:8080",
+	} {
+		r := &resolver{err: errors.New("no name to look up")}
+		c := newClient(t, base, ClientOptions{Lookup: r.lookup, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != dials {
+				t.Errorf("%s: dialled %s, want %s", base, addr, dials)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, srv.Listener.Addr().String())
+		}})
+		resp, err := c.Serve(context.Background(), get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := web.ReadAll(context.Background(), resp.Body, 100)
+		resp.Close()
+		// "A zone identifier is of local significance only": it is not sent (RFC 6874 section 4).
+		if want, _, _ := strings.Cut(strings.TrimPrefix(base, "http://"), "%"); !strings.HasPrefix(string(b), strings.TrimSuffix(want, "]")) || strings.Contains(string(b), "eth0") {
+			t.Errorf("%s: Host %q", base, b)
+		}
 	}
 }
 

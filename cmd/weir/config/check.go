@@ -165,6 +165,7 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
+	c.checkOrigins(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)
@@ -270,6 +271,9 @@ func (c *Edge) Warnings() []string {
 	var w []string
 	if len(c.Tokens.Keys) == 0 {
 		w = append(w, "no token key (tokens.keys, --token-key): everybody is served")
+	}
+	if c.OriginTLS.Insecure {
+		w = append(w, "origin_tls.insecure: no origin's certificate is checked, so that whoever is on the way can be the origin; name its CA in origin_tls.ca_file instead")
 	}
 	return w
 }
