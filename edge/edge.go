@@ -99,6 +99,12 @@ type Options struct {
 	// should be less than the cache's FillTimeout).
 	HopTimeout, OriginTimeout, BlockTimeout time.Duration
 
+	// Hedge is how long an origin is waited for before the next one is asked
+	// for a live object as well. 0: as long as it almost never takes; HedgeOff.
+	Hedge time.Duration
+	// Probe says how origins are probed, by RunProbes.
+	Probe Probe
+
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 }
@@ -114,6 +120,7 @@ type Edge struct {
 	via     string // "": none is sent
 	relays  relays
 	whole   wholes
+	hedges  hedges
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -160,6 +167,8 @@ func New(o Options) (*Edge, error) {
 	}
 	e.askGzip, e.askIdentity = asks("gzip", e.via), asks("identity", e.via)
 	e.origins.list = o.Origins
+	e.opts.Probe.complete()
+	e.hedges.budget = bucket{max: hedgeBurst}
 	e.metrics = newMetrics(e, o.Registerer)
 	return e, nil
 }

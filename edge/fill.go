@@ -103,24 +103,42 @@ func btoi(b bool) int {
 func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response, error) {
 	start := time.Now()
 	well, resting := f.e.origins.order(start)
+	all := append(well, resting...)
 	var last *web.Response
 	var lastErr error = errNoOrigin
-	for i, o := range append(well, resting...) {
+	var brokeOff []Origin // after they were asked, before they said anything
+	for i := 0; i < len(all); i++ {
 		if i >= len(well) && last != nil || i > 0 && f.tooLateForOthers(start) {
 			break
 		}
-		if i > 0 {
+		var resp *web.Response
+		var err error
+		switch {
+		case i > 0:
 			f.e.metrics.failovers.WithLabelValues("origin").Inc()
+			resp, err = f.retry(ctx, all[i], req)
+		case len(well) > 1 && f.hedgeable():
+			f.e.origins.asked(all[0].Name)
+			var both bool
+			if resp, err, both = f.askHedged(ctx, all[0], all[1], req); both {
+				i++
+			}
+		default:
+			f.e.origins.asked(all[0].Name)
+			resp, err = f.askOrigin(ctx, all[0], req, nil)
 		}
-		resp, err := f.askOrigin(ctx, o, req)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			if last != nil {
 				last.Close()
 			}
 			return nil, context.Cause(ctx)
+		case errors.Is(err, errWithheld):
+			continue
 		case err != nil:
-			lastErr = err
+			if lastErr = err; web.ReasonOf(err) == reasonClosed {
+				brokeOff = append(brokeOff, all[i])
+			}
 			continue
 		}
 		if last != nil {
@@ -133,17 +151,53 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 	if last != nil {
 		return last, nil
 	}
+	// A connection that broke before any byte of the answer is one that the
+	// server gave up just then, as it does when it restarts: "a client MAY
+	// automatically retry a request having an idempotent method" (RFC 9110
+	// section 9.2.2), and a fill is a GET.
+	if len(brokeOff) > 0 && !f.tooLateForOthers(start) {
+		resp, err := f.retry(ctx, brokeOff[0], req)
+		if err == nil {
+			return resp, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
 	return nil, lastErr
 }
 
-// askOrigin asks one origin, and remembers how that went.
-func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request) (*web.Response, error) {
+// retry asks an origin for what another, or itself, did not answer, as far as
+// its budget goes.
+func (f *fill) retry(ctx context.Context, o Origin, req *web.Request) (*web.Response, error) {
+	if !f.e.origins.mayRetry(o.Name, time.Now()) {
+		f.e.metrics.retries.WithLabelValues("withheld").Inc()
+		return nil, errWithheld
+	}
+	resp, err := f.askOrigin(ctx, o, req, nil)
+	if !good(resp, err) {
+		f.e.metrics.retries.WithLabelValues("failed").Inc()
+		return resp, err
+	}
+	f.e.origins.retried(o.Name)
+	f.e.metrics.retries.WithLabelValues("ok").Inc()
+	return resp, nil
+}
+
+// errWithheld says that an origin was not asked again for its own good.
+var errWithheld = errors.New("the origin was not asked: too many retries of it have failed")
+
+// askOrigin asks one origin, and remembers how that went. S, if it races with
+// another, may call it off.
+func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request, s *side) (*web.Response, error) {
 	timeout := f.e.opts.OriginTimeout
 	if f.q.blocking {
 		timeout = f.e.opts.BlockTimeout
 	}
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
+	s.arm(cancel)
+	start := time.Now()
 	resp, err := f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
 	if err == nil && resp.Status == http.StatusLoopDetected && f.q.loop != "" {
 		// Whoever asked first said by CDN-Loop that the request had been there.
@@ -153,20 +207,31 @@ func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request) (*web.
 		req = req.Clone()
 		req.Header.Set("CDN-Loop", f.e.loop.add(""))
 		ctx, cancel = context.WithCancelCause(outer)
+		s.arm(cancel)
 		resp, err = f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
 	}
-	switch {
-	case err != nil && outer.Err() != nil: // it is we who gave up
+	if err != nil && (outer.Err() != nil || errors.Is(err, errHedged)) { // it is we who gave up
 		return nil, err
-	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
-		f.e.originFailed(o.Name, err)
-	case f.e.origins.succeeded(o.Name):
-		f.e.log.Info("origin answers again", "origin", o.Name)
 	}
+	f.e.noteOrigin(o, resp, err)
 	if err != nil {
 		return nil, err
 	}
+	if now := time.Now(); !f.q.blocking && resp.Status < 500 {
+		f.e.origins.came(o.Name, f.q.class, now.Sub(start), now)
+	}
 	return f.follow(resp, req, func() { f.e.originFailed(o.Name, web.ErrAborted) }), nil
+}
+
+// noteOrigin remembers how an origin did.
+func (e *Edge) noteOrigin(o Origin, resp *web.Response, err error) {
+	switch {
+	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
+		e.originFailed(o.Name, err)
+	case resp.Status == http.StatusServiceUnavailable: // perhaps it was not even asked: no connection was free
+	case e.origins.succeeded(o.Name):
+		e.log.Info("origin answers again", "origin", o.Name)
+	}
 }
 
 func (e *Edge) originFailed(name string, err error) {
@@ -195,7 +260,9 @@ func (e *Edge) exchange(ctx context.Context, cancel context.CancelCauseFunc, h w
 		}
 		cancel(nil)
 		result := "error"
-		if errors.Is(err, errHead) || web.StatusOf(err) == http.StatusGatewayTimeout {
+		if errors.Is(err, errHedged) {
+			result = "cancelled"
+		} else if errors.Is(err, errHead) || web.StatusOf(err) == http.StatusGatewayTimeout {
 			result = "timeout"
 		}
 		e.metrics.upstream.WithLabelValues(who, result).Inc()

@@ -72,7 +72,7 @@ func TestWhichAnswersOfAnOriginAreFinal(t *testing.T) {
 		f := func(first func(context.Context, *web.Request) (*web.Response, error), want, asked, up int) {
 			t.Helper()
 			second := &fake{answer: media}
-			e := newEdge(t, Options{}, &fake{answer: first}, second)
+			e := newEdge(t, Options{Hedge: HedgeOff}, &fake{answer: first}, second)
 			g := get(t, e, "/a.m4s")
 			if n, _ := e.OriginsUp(); g.Status != want || second.count() != asked || n != up {
 				t.Errorf("%d, the second asked %d times, %d up; want %d, %d, %d", g.Status, second.count(), n, want, asked, up)

@@ -50,6 +50,9 @@ type metrics struct {
 
 	invalidated prometheus.Counter
 	slices      *prometheus.CounterVec
+	retries     *prometheus.CounterVec
+	hedges      *prometheus.CounterVec
+	probes      *prometheus.CounterVec
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -87,6 +90,21 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 			Name: "weir_edge_slices_total",
 			Help: "Slices of large objects asked for upstream, by result (ok, changed, no_ranges, failed).",
 		}, []string{"result"}),
+		retries: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_retries_total",
+			Help: "Times that an origin was asked for what one had failed to answer: ok, failed, or withheld because too many had failed.",
+		}, []string{"result"}),
+		hedges: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_hedges_total",
+			Help: "Times that an origin was so late that the next one was to be asked as well: won by that, lost to the first, failed, or withheld by the budget.",
+		}, []string{"result"}),
+		probes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_probes_total",
+			Help: "Probes of origins, by result: ok, failed.",
+		}, []string{"result"}),
+	}
+	if r != nil {
+		r.MustRegister(originsUp{&e.origins})
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",
@@ -112,6 +130,24 @@ func (m *metrics) sliceFailed(err error) {
 		result = "no_ranges"
 	}
 	m.slices.WithLabelValues(result).Inc()
+}
+
+// originsUp tells of each origin that is configured now whether it is well.
+type originsUp struct{ of *origins }
+
+var originUp = prometheus.NewDesc("weir_edge_origin_up",
+	"1 for an origin that is not known to fail, 0 for one that is asked only for want of another.", []string{"origin"}, nil)
+
+func (o originsUp) Describe(ch chan<- *prometheus.Desc) { ch <- originUp }
+
+func (o originsUp) Collect(ch chan<- prometheus.Metric) {
+	told := map[string]bool{}
+	for name, well := range o.of.each(time.Now()) {
+		if !told[name] {
+			told[name] = true
+			ch <- prometheus.MustNewConstMetric(originUp, prometheus.GaugeValue, float64(btoi(well)), name)
+		}
+	}
 }
 
 func (m *metrics) count(class cache.Class, o outcome, status int) {

@@ -57,7 +57,7 @@ func (f *fill) askOriginsForSlice(ctx context.Context, req *web.Request) (*web.R
 	well, resting := f.e.origins.order(time.Now())
 	var verdict error
 	for _, o := range append(well, resting...) {
-		resp, err := f.askOrigin(ctx, o, req)
+		resp, err := f.askOrigin(ctx, o, req, nil)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)

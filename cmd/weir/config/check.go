@@ -178,6 +178,7 @@ func (c *Edge) check(s *source) {
 		}
 		w.PerObject = w.All
 	}
+	c.checkOrigins(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)
@@ -298,6 +299,9 @@ func (c *Edge) Warnings() []string {
 	var w []string
 	if len(c.Tokens.Keys) == 0 {
 		w = append(w, "no token key (tokens.keys, --token-key): everybody is served")
+	}
+	if c.OriginTLS.Insecure {
+		w = append(w, "origin_tls.insecure: no origin's certificate is checked, so that whoever is on the way can be the origin; name its CA in origin_tls.ca_file instead")
 	}
 	return w
 }

@@ -108,22 +108,25 @@ type Channel struct {
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.
 type Edge struct {
-	Listen        string   `yaml:"listen" kind:"listen"`
-	Name          string   `yaml:"name" kind:"name"`
-	Origins       []string `yaml:"origins" kind:"url" required:"true" live:"true"`
-	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
-	Query         string   `yaml:"query" enum:"hls,all"`
-	CacheStatus   bool     `yaml:"cache_status"`
-	Proxy         Proxy    `yaml:"proxy"`
-	Fetch         Fetch    `yaml:"fetch"`
-	Cache         Cache    `yaml:"cache"`
-	Cluster       Cluster  `yaml:"cluster"`
-	Tokens        Tokens   `yaml:"tokens"`
-	CORS          CORS     `yaml:"cors"`
-	Limits        Limits   `yaml:"limits"`
-	Admin         Admin    `yaml:"admin"`
-	Log           Log      `yaml:"log"`
-	Drain         Drain    `yaml:"drain"`
+	Listen        string    `yaml:"listen" kind:"listen"`
+	Name          string    `yaml:"name" kind:"name"`
+	Origins       []string  `yaml:"origins" kind:"url" required:"true" live:"true"`
+	OriginKeyFile string    `yaml:"origin_key_file" kind:"file" live:"true"`
+	OriginHost    string    `yaml:"origin_host" kind:"originhost" live:"true"`
+	OriginHeaders Fields    `yaml:"origin_headers" live:"true"`
+	OriginTLS     OriginTLS `yaml:"origin_tls"`
+	Query         string    `yaml:"query" enum:"hls,all"`
+	CacheStatus   bool      `yaml:"cache_status"`
+	Proxy         Proxy     `yaml:"proxy"`
+	Fetch         Fetch     `yaml:"fetch"`
+	Cache         Cache     `yaml:"cache"`
+	Cluster       Cluster   `yaml:"cluster"`
+	Tokens        Tokens    `yaml:"tokens"`
+	CORS          CORS      `yaml:"cors"`
+	Limits        Limits    `yaml:"limits"`
+	Admin         Admin     `yaml:"admin"`
+	Log           Log       `yaml:"log"`
+	Drain         Drain     `yaml:"drain"`
 
 	OriginKey string `yaml:"-" file:"origin_key_file" live:"true"` // the secret in OriginKeyFile
 
@@ -157,6 +160,26 @@ type Fetch struct {
 	StallTimeout time.Duration `yaml:"stall_timeout" min:"100ms" max:"5m"`
 	Connections  int           `yaml:"connections" min:"1" max:"65535"`
 	Via          bool          `yaml:"via"`
+
+	ConnectionQueue    int           `yaml:"connection_queue" min:"1" max:"1000000"`
+	ConnectionWait     time.Duration `yaml:"connection_wait" min:"10ms" max:"1m"`
+	IdleConnections    int           `yaml:"idle_connections" min:"1" max:"65535"`
+	ConnectionIdle     time.Duration `yaml:"connection_idle" min:"1s" max:"1h"`
+	ConnectionLifetime time.Duration `yaml:"connection_lifetime" min:"1s" max:"24h"`
+
+	Hedge string `yaml:"hedge" kind:"hedge"`
+	Probe Probe  `yaml:"probe"`
+}
+
+// Probe is how origins are asked whether they are well. It is off while Path
+// is not given.
+type Probe struct {
+	Path    string        `yaml:"path" kind:"path"`
+	Every   time.Duration `yaml:"every" min:"100ms" max:"10m"`
+	Timeout time.Duration `yaml:"timeout" min:"50ms" max:"1m"`
+	Status  int           `yaml:"status" min:"100" max:"599"`
+	Down    int           `yaml:"down" min:"1" max:"100"`
+	Up      int           `yaml:"up" min:"1" max:"100"`
 }
 
 // Cache is what an edge keeps.
@@ -167,9 +190,9 @@ type Cache struct {
 	SliceOver Size `yaml:"slice_over" min:"0B" max:"64GiB"`
 	Slice     Size `yaml:"slice" min:"256KiB" max:"256MiB"`
 
-	RequestDirectives string `yaml:"request_directives" enum:"ignore,honour"`
-	Waiting Waiting `yaml:"waiting"`
-	Stale   Stale   `yaml:"stale"`
+	RequestDirectives string  `yaml:"request_directives" enum:"ignore,honour"`
+	Waiting           Waiting `yaml:"waiting"`
+	Stale             Stale   `yaml:"stale"`
 }
 
 // Waiting bounds who waits for what is not in the cache yet.

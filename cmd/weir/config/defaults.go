@@ -28,6 +28,9 @@ func DefaultEdge() *Edge {
 		Listen: ":8090",
 		Query:  QueryHLS,
 
+		OriginHost: OriginHostUpstream,
+		OriginTLS:  OriginTLS{MinVersion: "1.2"},
+
 		CacheStatus: true,
 		Fetch: Fetch{
 			DialTimeout:  2 * time.Second,
@@ -37,6 +40,14 @@ func DefaultEdge() *Edge {
 			StallTimeout: 10 * time.Second,
 			Connections:  256,
 			Via:          true,
+
+			ConnectionQueue:    1024,
+			ConnectionWait:     2 * time.Second,
+			IdleConnections:    64,
+			ConnectionIdle:     time.Minute,
+			ConnectionLifetime: 5 * time.Minute,
+			Hedge:              HedgeAuto,
+			Probe:              Probe{Every: 5 * time.Second, Timeout: 2 * time.Second, Status: 200, Down: 3, Up: 2},
 		},
 		Proxy: Proxy{MaxBody: 1 * MiB, Cookies: CookiesForward},
 		Cache: Cache{Memory: 1 * GiB, MaxObject: 64 * MiB, SliceOver: 32 * MiB, Slice: 4 * MiB, RequestDirectives: DirectivesIgnore,

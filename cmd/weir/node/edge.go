@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -160,18 +159,13 @@ func staleLimits(s config.Stale) map[cache.Class]cache.Limits {
 }
 
 // dial makes the client that reaches an origin or a peer.
-func (b *edgeNode) dial(name string, base *url.URL, h web.Header) (*wire.Client, error) {
-	f := b.o.Config.Fetch
-	return wire.NewClient(wire.ClientOptions{
-		Base: base, Name: name, Header: h,
-		Slab:         b.slab,
-		Log:          b.log,
-		Registerer:   b.o.Registry,
-		MaxConns:     f.Connections,
-		DialTimeout:  f.DialTimeout,
-		StallTimeout: f.StallTimeout,
-		MaxBody:      maxBody,
-	})
+func (b *edgeNode) dial(o wire.ClientOptions) (*wire.Client, error) {
+	f := &b.o.Config.Fetch
+	o.Slab, o.Log, o.Registerer = b.slab, b.log, b.o.Registry
+	o.MaxConns, o.MaxWaiting, o.WaitTimeout = f.Connections, f.ConnectionQueue, f.ConnectionWait
+	o.MaxIdle, o.IdleTimeout, o.ConnLifetime = f.IdleConnections, f.ConnectionIdle, f.ConnectionLifetime
+	o.DialTimeout, o.StallTimeout, o.MaxBody = f.DialTimeout, f.StallTimeout, maxBody
+	return wire.NewClient(o)
 }
 
 // maxBody bounds an answer of an origin or peer, in bytes: it only guards
@@ -195,13 +189,17 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		HopTimeout:      cfg.Fetch.PeerTimeout,
 		OriginTimeout:   cfg.Fetch.HeadTimeout,
 		BlockTimeout:    cfg.Fetch.BlockTimeout,
+		Hedge:           cfg.Fetch.HedgeDelay(),
+		Probe:           edge.Probe(cfg.Fetch.Probe),
 		Log:             b.log,
 		Registerer:      b.o.Registry,
 	}
 	if b.cluster != nil {
 		o.Peers = b.cluster
 	}
-	b.edge, err = edge.New(o)
+	if b.edge, err = edge.New(o); err == nil {
+		b.background("probes", b.edge.RunProbes)
+	}
 	return err
 }
 
