@@ -117,7 +117,7 @@ func (c *cutter) asked(path string) int {
 func rested(e *Edge) {
 	e.origins.mu.Lock()
 	defer e.origins.mu.Unlock()
-	e.origins.marks = nil
+	e.origins.states = nil
 }
 
 // door serves h to viewers on a socket.
