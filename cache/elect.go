@@ -23,14 +23,14 @@ const maxFailing = 5 * time.Second
 // becomes the new leader; they all wait on, and those who ask in the meantime
 // join. With false the failure is told.
 func (f *flight) elect(a answer, failed error) (bool, error) {
-	if f.solo || f.elections >= f.c.opts.Retries || !worthAnother(a, failed) {
+	if f.solo || f.elections >= f.c.opts.Retries || !worthAnother(failed) {
 		return false, nil
 	}
 	pause := f.c.opts.Jitter()
 	f.s.mu.Lock()
 	now := time.Now()
 	took := now.Sub(a.asked)
-	if f.settled || took > maxFailing || f.standIn(now) != nil || !f.awaited(now.Add(pause+took)) {
+	if f.settled || took > maxFailing || f.standIn(now) != nil || f.successor(now.Add(pause+took)) == nil {
 		f.s.mu.Unlock()
 		return false, nil
 	}
@@ -61,56 +61,42 @@ func (f *flight) elect(a answer, failed error) (bool, error) {
 }
 
 // worthAnother reports whether a failure may be one of the moment: upstream
-// could not be reached, or says so of its own upstream. What it says of the
-// object is final; when it says when to come back, that is told. A fill that
-// stalled has used up the time there is, and one that panicked would again.
-func worthAnother(a answer, failed error) bool {
-	status := 0
-	switch {
-	case failed == nil && retryAfter(a) > 0:
-		return false
-	case failed == nil:
-		status = a.resp.Status
-	default:
-		for _, err := range [...]error{errUnfinished, ErrClosed, ErrStalled, ErrNoRoom, ErrTooLarge, errOvertaken, errLeft} {
-			if errors.Is(failed, err) {
-				return false
-			}
-		}
-		e, ok := errors.AsType[*web.Error](failed)
-		if !ok {
-			return true // not even an answer
-		}
-		if e.RetryAfter > 0 {
+// could not be reached. What it says is said, be it that it is in trouble. A
+// fill that stalled has used up the time there is, and one that panicked would
+// again.
+func worthAnother(failed error) bool {
+	for _, err := range [...]error{nil, errUnfinished, ErrClosed, ErrStalled, ErrNoRoom, ErrTooLarge, errOvertaken, errLeft} {
+		if failed == err || errors.Is(failed, err) {
 			return false
 		}
-		status = e.Status
 	}
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+	e, ok := errors.AsType[*web.Error](failed)
+	if !ok {
+		return true // not even an answer
+	}
+	return e.RetryAfter == 0 && (e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout)
 }
 
-// awaited reports whether somebody will still wait at the given time: a fill that
-// takes as long as the last one did must be of use to somebody. The caller holds
-// s.mu.
-func (f *flight) awaited(at time.Time) bool {
+// successor returns one of those who wait that can lead next, and will still
+// wait at the given time: a fill that takes as long as the last one did must be
+// of use to somebody. Whoever asks alone is told that it failed: he can ask
+// again himself. One that may wait for a peer does not lead those who must not.
+// The caller holds s.mu.
+func (f *flight) successor(at time.Time) *waiter {
 	since := at.Sub(f.c.born)
 	for _, w := range f.waiters {
-		if w.until > since {
-			return true
+		if w != f.leader && w.q.NoPeer == f.fk.noPeer && w.until > since {
+			return w
 		}
 	}
-	return false
+	return nil
 }
 
 // crown makes another of those who wait the leader, whose fill runs from now
-// on: the failure may have been that of the first one's own way upstream. One
-// that may wait for a peer does not lead those who must not. The caller holds
-// s.mu.
+// on: the failure may have been that of the first one's own way upstream. The
+// caller holds s.mu.
 func (f *flight) crown() {
-	for _, w := range f.waiters {
-		if w != f.leader && w.q.NoPeer == f.fk.noPeer {
-			f.leader, f.fill, f.q = w, w.fill, w.q
-			return
-		}
+	if w := f.successor(time.Now()); w != nil {
+		f.leader, f.fill, f.q = w, w.fill, w.q
 	}
 }

@@ -87,15 +87,9 @@ func TestCO07AFailedLeaderIsFollowedByOneOther(t *testing.T) {
 			}
 		})
 	}
-	answers := func(status int) func() (*web.Response, error) {
-		return func() (*web.Response, error) { return web.NewResponse(status, web.String("no")), nil }
-	}
 	f("refused", refused)
 	f("timeout", func() (*web.Response, error) { return nil, web.Errorf(504, "late") })
 	f("some error", func() (*web.Response, error) { return nil, errors.New("no route") })
-	f("502", answers(502))
-	f("503", answers(503))
-	f("504", answers(504))
 }
 
 // Upstream is really down: however many wait, it is asked a bounded number of
@@ -153,6 +147,9 @@ func TestCO06DefiniteAnswersAreNotAskedForTwice(t *testing.T) {
 	f("400", time.Second, answers(400, "Cache-Control", "max-age=9"))
 	f("429", time.Second, answers(429))
 	f("500", time.Second, answers(500))
+	f("502", time.Second, answers(502))
+	f("503", time.Second, answers(503))
+	f("504", time.Second, answers(504))
 	f("503 that says when", time.Second, answers(503, "Retry-After", "5"))
 	f("error that says when", time.Second, func() (*web.Response, error) {
 		return nil, &web.Error{Status: 503, RetryAfter: time.Second, Err: errors.New("busy")}
@@ -187,9 +184,11 @@ func TestNoElectionForNobody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := &failing{n: 1, how: refused, took: time.Second}
-		leave := c.Ask(q("/a"), u.fill, func(*Object, Outcome, error) { t.Error("called") })
-		time.Sleep(time.Second + time.Millisecond) // in the pause
-		leave()
+		for range 2 {
+			defer time.AfterFunc(time.Second+time.Millisecond, // in the pause
+				c.Ask(q("/a"), u.fill, func(*Object, Outcome, error) { t.Error("called") })).Stop()
+		}
+		time.Sleep(time.Second + 2*time.Millisecond)
 		synctest.Wait()
 		if n := c.Stats().InAir; n != 0 {
 			t.Errorf("%d in the air", n)
@@ -251,8 +250,10 @@ func TestNoElectionWithoutTimeForIt(t *testing.T) {
 		c := newCache(t, Options{WaitTimeout: 3 * time.Second})
 		u := &failing{n: 100, how: refused, took: 2 * time.Second}
 		start := time.Now()
-		if _, _, err := c.Get(context.Background(), q("/a"), u.fill); web.StatusOf(err) != 502 || time.Since(start) != 2*time.Second {
-			t.Errorf("told %v after %v", err, time.Since(start))
+		for _, r := range crowd(c, 2, func(int) (Query, Fill) { return q("/a"), u.fill }) {
+			if web.StatusOf(r.err) != 502 || time.Since(start) != 2*time.Second {
+				t.Errorf("told %v after %v", r.err, time.Since(start))
+			}
 		}
 		if n := u.fills.Load(); n != 1 {
 			t.Errorf("%d fills", n)
@@ -265,12 +266,31 @@ func TestCloseBetweenTwoFills(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{Jitter: func() time.Duration { return time.Second }})
 		u := &failing{n: 100, how: refused}
-		told := make(chan error, 1)
-		c.Ask(q("/a"), u.fill, func(_ *Object, _ Outcome, err error) { told <- err })
+		told := make(chan error, 2)
+		for range cap(told) {
+			c.Ask(q("/a"), u.fill, func(_ *Object, _ Outcome, err error) { told <- err })
+		}
 		synctest.Wait()
 		c.Close()
-		if err := <-told; !errors.Is(err, ErrClosed) {
-			t.Errorf("told %v", err)
+		for range cap(told) {
+			if err := <-told; !errors.Is(err, ErrClosed) {
+				t.Errorf("told %v", err)
+			}
+		}
+	})
+}
+
+// Whoever asks alone is told at once: there is nobody who could lead instead.
+func TestNoElectionAmongOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := &failing{n: 1, how: refused, took: time.Second}
+		start := time.Now()
+		if _, _, err := c.Get(context.Background(), q("/a"), u.fill); web.StatusOf(err) != 502 || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if n := u.fills.Load(); n != 1 {
+			t.Errorf("%d fills", n)
 		}
 	})
 }
