@@ -14,7 +14,7 @@ import (
 // those by which weir's nodes speak with each other.
 var notForwarded = map[string]bool{
 	"connection": true, "keep-alive": true, "proxy-connection": true, "te": true, "trailer": true,
-	"transfer-encoding": true, "upgrade": true, "proxy-authorization": true, "expect": true, "host": true, "content-length": true,
+	"transfer-encoding": true, "upgrade": true, "proxy-authorization": true, "proxy-authenticate": true, "expect": true, "host": true, "content-length": true,
 	"authorization": true, "cookie": true, "referer": true, "origin": true, "forwarded": true, "via": true,
 	"x-real-ip": true, "x-playback-session-id": true, "x-host": true, "x-original-url": true, "x-rewrite-url": true,
 	"x-http-method": true, "x-http-method-override": true, "x-method-override": true, "max-forwards": true,
