@@ -224,9 +224,9 @@ func TestTheNewLeaderAsksInItsOwnWay(t *testing.T) {
 		done := func(o *Object, how Outcome, err error) {
 			if err != nil {
 				t.Errorf("%v", err)
-				return
+			} else {
+				o.Release()
 			}
-			o.Release()
 			hows <- how
 		}
 		c.Ask(peerless, broken, done)
