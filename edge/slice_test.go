@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -331,5 +332,69 @@ func TestAFaultInEverySliceIsAPause(t *testing.T) {
 			rows++
 		}
 		t.Logf("%d places, %d slices each", rows, filmSlices)
+	})
+}
+
+// Viewers of films who take their time, or hang, do not hold so much of the
+// cache that nothing live can be kept.
+func TestSlowViewersOfFilmsLeaveRoomForWhatIsLive(t *testing.T) {
+	live := noise(90_000)
+	synctest.Test(t, func(t *testing.T) {
+		c, err := cache.New(cache.Options{Bytes: 2 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &film{text: filmText, tag: `"v1"`}
+		whole, segments := o.handler(), &fake{answer: answering(200, live, "ETag", `"s"`, "Cache-Control", "max-age=60")}
+		opts := inSlices()
+		opts.Cache, opts.SliceHeld = c, 4*testSlice
+		e := newEdge(t, opts, web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if strings.HasPrefix(req.Path, "/live") {
+				return segments.Serve(ctx, req)
+			}
+			return whole.Serve(ctx, req)
+		}))
+		stuck, read := make(chan struct{}), make(chan string)
+		const viewers = 3 * filmSlices
+		for i := range viewers { // in the middle of slices of three films
+			go func() {
+				resp, err := e.Serve(context.Background(), request("GET", "/film"+string(rune('0'+i%3))+".mp4", "Range", "bytes="+strconv.Itoa(i/3*testSlice)+"-"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var got strings.Builder
+				_, err = web.Copy(context.Background(), writerFunc(func(p []byte) (int, error) {
+					if got.Len() > 0 {
+						<-stuck
+					}
+					return got.Write(p)
+				}), resp.Body, 0)
+				resp.Close()
+				if want := filmText[i/3*testSlice:]; got.String() != want || err != nil {
+					t.Errorf("viewer %d: %d bytes of %d, %v", i, got.Len(), len(want), err)
+				}
+				read <- ""
+			}()
+		}
+		synctest.Wait()
+		if held := c.Stats().Held; held > 1<<20 {
+			t.Errorf("viewers who hang hold %d bytes", held)
+		}
+		for range 3 {
+			if g := get(t, e, "/live/1.m4s"); g.text != live || g.err != nil {
+				t.Errorf("%d bytes, %v", len(g.text), g.err)
+			}
+		}
+		if n := segments.count(); n != 1 {
+			t.Errorf("a live segment was fetched %d times", n)
+		}
+		close(stuck)
+		for range viewers {
+			<-read
+		}
+		if n := e.held.Load(); n != 0 {
+			t.Errorf("%d bytes are taken for held", n)
+		}
 	})
 }

@@ -158,6 +158,7 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		CORSOrigins:     cfg.CORS.Origins,
 		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
 		Slice:           int64(cfg.Cache.Slice),
+		SliceHeld:       int64(cfg.Cache.Memory / 4),
 		HideCacheStatus: !cfg.CacheStatus,
 		HopTimeout:      cfg.Fetch.PeerTimeout,
 		OriginTimeout:   cfg.Fetch.HeadTimeout,
