@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,6 +89,11 @@ type Options struct {
 	// 4 MiB by default; the cache must be able to keep one.
 	SliceOver, Slice int64
 
+	// SliceHeld is how many bytes of the cache those who read slices may hold
+	// while they read, 32 slices by default. Beyond it they get copies piece by
+	// piece, so that slow viewers of films leave room for what is live.
+	SliceHeld int64
+
 	// HideCacheStatus leaves Cache-Status away, which tells strangers what is
 	// kept here.
 	HideCacheStatus bool
@@ -121,6 +127,7 @@ type Edge struct {
 	relays  relays
 	whole   wholes
 	hedges  hedges
+	held    atomic.Int64 // bytes of slices that viewers hold
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics

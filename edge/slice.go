@@ -30,6 +30,9 @@ const (
 // defaultSlice is the size of a slice in bytes.
 const defaultSlice = 4 << 20
 
+// defaultSliceHeld is how many slices viewers may hold, by default.
+const defaultSliceHeld = 32
+
 // maxSlice bounds the slice that a peer may ask for, in bytes.
 const maxSlice = 1 << 30
 
@@ -37,8 +40,11 @@ func (o *Options) sliceDefaults() error {
 	if o.Slice == 0 {
 		o.Slice = defaultSlice
 	}
-	if o.SliceOver < 0 || o.Slice < 0 || o.Slice > maxSlice {
-		return fmt.Errorf("edge: SliceOver must not be negative, and Slice be between 0 and %d", maxSlice)
+	if o.SliceHeld == 0 {
+		o.SliceHeld = defaultSliceHeld * o.Slice
+	}
+	if o.SliceOver < 0 || o.SliceHeld < 0 || o.Slice < 0 || o.Slice > maxSlice {
+		return fmt.Errorf("edge: SliceOver and SliceHeld must not be negative, and Slice be between 0 and %d", maxSlice)
 	}
 	return nil
 }

@@ -114,9 +114,10 @@ func (b *slicedBody) Drain(ctx context.Context, w io.Writer) (int64, error) {
 	return done, nil
 }
 
-// send writes what the slice a has of the body from offset done on. Half way
-// it calls ahead with where the next slice begins, if that is wanted too: who
-// reads on finds it there, who stops reading has not had it fetched.
+// send writes what the slice a has of the body from offset done on, or a piece
+// of it. Half way it calls ahead with where the next slice begins, if that is
+// wanted too: who reads on finds it there, who stops reading has not had it
+// fetched.
 func (b *slicedBody) send(ctx context.Context, w io.Writer, a *askedSlice, done int64, ahead func(at int64)) (int64, error) {
 	defer a.drop()
 	if err := a.wait(ctx); err != nil {
@@ -124,13 +125,48 @@ func (b *slicedBody) send(ctx context.Context, w io.Writer, a *askedSlice, done 
 	}
 	at := b.off + done
 	n := min(a.part.last+1-at, b.n-done)
-	body := web.Section(a.body(), at-a.part.first, n)
+	body := a.body()
+	if _, ok := body.(web.Drainer); !ok { // else it passes through, and nothing is held
+		hold := n
+		if done+n < b.n {
+			hold += b.e.opts.Slice // the next
+		}
+		defer b.e.held.Add(-hold)
+		if b.e.held.Add(hold) > b.e.opts.SliceHeld {
+			return b.sendPiece(ctx, w, a, body, at-a.part.first, n)
+		}
+	}
+	body = web.Section(body, at-a.part.first, n)
 	defer body.Close()
 	if done+n == b.n {
 		return web.Copy(ctx, w, body, 0)
 	}
 	half := &halfway{w: w, left: n / 2, reached: func() { ahead(at + n) }}
 	return web.Copy(ctx, half, body, 0)
+}
+
+// pieces of slices are copied into these.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// sendPiece writes what is there of the n bytes of a slice from off on, at most
+// one piece, and holds nothing of the slice while the viewer takes his time.
+func (b *slicedBody) sendPiece(ctx context.Context, w io.Writer, a *askedSlice, body web.Body, off, n int64) (int64, error) {
+	buf := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(buf)
+	p, st, err := web.Await(ctx, body, off)
+	copied := copy(buf[:min(n, int64(len(buf)))], p)
+	if err == nil && copied == 0 {
+		if err = web.AbortReason(body); st == web.Complete {
+			err = web.ErrAborted // shorter than a slice is
+		}
+	}
+	body.Close()
+	a.drop()
+	if err != nil {
+		return 0, err
+	}
+	written, err := w.Write(buf[:copied])
+	return int64(written), err
 }
 
 // halfway calls reached once, before the byte behind the first left ones is written.

@@ -25,6 +25,7 @@ type cutter struct {
 	chunked bool
 	cut     int  // after how many bytes of the body
 	noEnd   bool // even the whole body lacks its end mark
+	raw     bool // cut counts the bytes on the wire, framing included
 
 	mu   sync.Mutex     // guards cut, too
 	seen map[string]int // guarded by mu; requests by path
@@ -78,14 +79,16 @@ func (c *cutter) serve(conn net.Conn) {
 			head = fmt.Sprintf("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n", from, to, len(c.text))
 		}
 		cut := len(part)
-		if first {
+		if first && !c.raw {
 			cut = min(cut, cutAt)
 		}
+		headed := 0
 		fmt.Fprintf(&out, "%sCache-Control: max-age=600\r\nETag: %s\r\n", head, c.tag)
 		if !c.chunked {
 			fmt.Fprintf(&out, "Content-Length: %d\r\n\r\n%s", len(part), part[:cut])
 		} else {
 			out.WriteString("Transfer-Encoding: chunked\r\n\r\n")
+			headed = out.Len()
 			for rest := part[:cut]; rest != ""; {
 				piece := rest[:min(len(rest), rottenChunk)]
 				rest = rest[len(piece):]
@@ -94,6 +97,9 @@ func (c *cutter) serve(conn net.Conn) {
 			if !first || cut == len(part) && !c.noEnd {
 				out.WriteString("0\r\n\r\n")
 			}
+		}
+		if first && c.raw {
+			out.Truncate(min(out.Len(), headed+cutAt))
 		}
 		if _, err := conn.Write(out.Bytes()); err != nil || first && (cut < len(part) || c.noEnd) {
 			return
@@ -204,6 +210,30 @@ func TestAFaultOnTheWireIsAPause(t *testing.T) {
 		}
 	}
 	t.Logf("%d faults, 4 viewers each, %d upstream requests, %v", rows, asked, time.Since(start).Round(time.Millisecond))
+}
+
+// Nor does it matter where in the framing it happens: in the size of a chunk,
+// in the line end behind it, in the end mark.
+func TestAFaultInTheFramingIsAPause(t *testing.T) {
+	text := noise(2*rottenChunk + 100)
+	first := &cutter{text: text, tag: `"v1"`, chunked: true, noEnd: true, raw: true}
+	e := newEdge(t, Options{}, first.start(t))
+	at := door(t, e)
+	frame := len("4000\r\n") + rottenChunk + len("\r\n")
+	end := 2*frame + len("64\r\n") + 100 + len("\r\n0\r\n\r\n")
+	rows := 0
+	for _, around := range []int{0, frame, 2 * frame, end} {
+		for place := max(0, around-9); place <= min(around+9, end-1); place++ {
+			rested(e)
+			first.cutAt(place)
+			path := fmt.Sprintf("/%d.m4s", place)
+			if resp, got, err := fetch(t, at+path); got != text || err != nil || first.asked(path) != 2 {
+				t.Errorf("cut after %d bytes on the wire: %d, %d bytes, %v, %d requests", place, resp.StatusCode, len(got), err, first.asked(path))
+			}
+			rows++
+		}
+	}
+	t.Logf("%d faults", rows)
 }
 
 // What cannot be mended ends for the viewer as a broken transfer: less than the

@@ -182,6 +182,7 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		CORSOrigins:     cfg.CORS.Origins,
 		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
 		Slice:           int64(cfg.Cache.Slice),
+		SliceHeld:       int64(cfg.Cache.Memory / 4),
 		HideCacheStatus: !cfg.CacheStatus,
 		HonourRequests:  cfg.Cache.RequestDirectives == config.DirectivesHonour,
 		DropCookies:     cfg.Proxy.Cookies == config.CookiesDrop,
