@@ -65,6 +65,9 @@ type Options struct {
 	// counts, and of the request's header only whether it accepts gzip.
 	QueryAll bool
 
+	// Aware reads the playlists that go through. Nil: nobody does.
+	Aware *Aware
+
 	// CORSOrigins are the web origins, as "https://example.org", that may read
 	// answers with credentials. Empty: any may, without.
 	CORSOrigins []string
@@ -92,6 +95,7 @@ type Edge struct {
 	status  cacheStatus
 	loop    loop
 	origins origins
+	aware   *Aware // nil: playlists are not read
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -130,6 +134,9 @@ func New(o Options) (*Edge, error) {
 	e.loop = loop{cluster: o.Cluster, node: o.Node}
 	e.origins.list = o.Origins
 	e.metrics = newMetrics(e, o.Registerer)
+	if e.aware = o.Aware; e.aware != nil {
+		e.aware.e = e
+	}
 	return e, nil
 }
 
@@ -229,6 +236,7 @@ func lookedUp(o *cache.Object) cache.Outcome {
 // answer makes a viewer's answer of an object, which it releases.
 func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cache.Object, how cache.Outcome, from string) (*web.Response, error) {
 	now := time.Now()
+	e.aware.touch(q, now)
 	ttl, kept := o.TTL(now), !o.Passed()
 	resp := o.Response(now)
 	o.Release()

@@ -16,6 +16,8 @@ type fill struct {
 	e      *Edge
 	q      question
 	noPeer bool // ask the origins only
+	peer   bool // it is a peer that asks
+	listed bool // a playlist lists it: a peer that thinks it is missing is wrong
 	asked  atomic.Uint32
 }
 
@@ -41,8 +43,8 @@ func (e *Edge) owns(key string) bool {
 	return self || peer == nil
 }
 
-// run implements [cache.Fill].
-func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, error) {
+// fetch asks a peer or the origins.
+func (f *fill) fetch(ctx context.Context, prior *cache.Object) (*web.Response, error) {
 	req := f.request(prior)
 	if !f.noPeer {
 		if resp, err := f.askPeers(ctx, req); resp != nil || err != nil {
@@ -51,6 +53,7 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 		}
 	}
 	f.asked.Store(fromOrigin)
+	req.Header.Del(listedField)
 	req.Header.Set("CDN-Loop", f.e.loop.add(f.q.loop))
 	resp, err := f.askOrigins(ctx, req)
 	return f.clean(resp), err
@@ -61,6 +64,9 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 func (f *fill) request(prior *cache.Object) *web.Request {
 	h := f.q.header.Clone()
 	h.Add("CDN-Loop", f.e.loop.add(""))
+	if f.listed && !f.noPeer {
+		h.Add(listedField, "1")
+	}
 	if prior != nil {
 		if tag := prior.ETag(); tag != "" {
 			h.Add("If-None-Match", tag)

@@ -14,6 +14,7 @@ import (
 const (
 	nodeField    = "Weir-Node"
 	refusedField = "Weir-Refused"
+	listedField  = "Weir-Listed" // in a question: a playlist lists the object
 )
 
 // PeerHandler returns what other edges ask. It wants a proof of membership
@@ -40,6 +41,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if err := e.complete(&q, req, req.Query); err != nil {
 		return e.refusePeer(req, err), nil
 	}
+	e.aware.heard(req, &q)
 	cq := q.lookup()
 	cq.NoPeer = true
 	o, found := e.cache.Lookup(cq)
@@ -48,7 +50,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if found {
 		how = lookedUp(o)
 	} else {
-		f := &fill{e: e, q: q, noPeer: true}
+		f := &fill{e: e, q: q, noPeer: true, peer: true}
 		var err error
 		o, how, err = e.cache.Get(ctx, cq, f.run)
 		if err != nil {

@@ -24,6 +24,7 @@ const (
 	reasonBad         = "upstream_bad"
 	reasonBusy        = "busy"
 	reasonClosing     = "closing"
+	reasonBehind      = "upstream_behind"
 )
 
 var (

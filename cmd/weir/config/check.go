@@ -165,6 +165,7 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
+	c.checkPlaylists(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)
@@ -173,6 +174,22 @@ func (c *Edge) check(s *source) {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
 	s.apart(all...)
+}
+
+func (c *Edge) checkPlaylists(s *source) {
+	p := &c.Playlists
+	if p.Hold > c.Fetch.HeadTimeout/2 {
+		if s.given("playlists.hold") {
+			s.badf("playlists.hold", "%s contradicts fetch.head_timeout %s: who waits for this edge would give up; allowed is up to half of that, %s",
+				short(p.Hold), short(c.Fetch.HeadTimeout), short(c.Fetch.HeadTimeout/2))
+		}
+		p.Hold = c.Fetch.HeadTimeout / 2 // a default that yields to what was said
+	}
+	for _, name := range []string{"prefetch", "hold", "max_holds", "memory"} {
+		if !p.Read && s.given("playlists."+name) {
+			s.warnf("playlists."+name, "does nothing while playlists.read is false")
+		}
+	}
 }
 
 func (c *Edge) checkCluster(s *source) {

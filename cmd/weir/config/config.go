@@ -108,21 +108,22 @@ type Channel struct {
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.
 type Edge struct {
-	Listen        string   `yaml:"listen" kind:"listen"`
-	Name          string   `yaml:"name" kind:"name"`
-	Origins       []string `yaml:"origins" kind:"url" required:"true" live:"true"`
-	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
-	Query         string   `yaml:"query" enum:"hls,all"`
-	CacheStatus   bool     `yaml:"cache_status"`
-	Fetch         Fetch    `yaml:"fetch"`
-	Cache         Cache    `yaml:"cache"`
-	Cluster       Cluster  `yaml:"cluster"`
-	Tokens        Tokens   `yaml:"tokens"`
-	CORS          CORS     `yaml:"cors"`
-	Limits        Limits   `yaml:"limits"`
-	Admin         Admin    `yaml:"admin"`
-	Log           Log      `yaml:"log"`
-	Drain         Drain    `yaml:"drain"`
+	Listen        string    `yaml:"listen" kind:"listen"`
+	Name          string    `yaml:"name" kind:"name"`
+	Origins       []string  `yaml:"origins" kind:"url" required:"true" live:"true"`
+	OriginKeyFile string    `yaml:"origin_key_file" kind:"file" live:"true"`
+	Query         string    `yaml:"query" enum:"hls,all"`
+	CacheStatus   bool      `yaml:"cache_status"`
+	Playlists     Playlists `yaml:"playlists"`
+	Fetch         Fetch     `yaml:"fetch"`
+	Cache         Cache     `yaml:"cache"`
+	Cluster       Cluster   `yaml:"cluster"`
+	Tokens        Tokens    `yaml:"tokens"`
+	CORS          CORS      `yaml:"cors"`
+	Limits        Limits    `yaml:"limits"`
+	Admin         Admin     `yaml:"admin"`
+	Log           Log       `yaml:"log"`
+	Drain         Drain     `yaml:"drain"`
 
 	OriginKey string `yaml:"-" file:"origin_key_file" live:"true"` // the secret in OriginKeyFile
 
@@ -134,6 +135,15 @@ const (
 	QueryHLS = "hls"
 	QueryAll = "all"
 )
+
+// Playlists is what an edge makes of the playlists that go through it.
+type Playlists struct {
+	Read     bool          `yaml:"read"`
+	Prefetch bool          `yaml:"prefetch"`
+	Hold     time.Duration `yaml:"hold" min:"0s" max:"30s"`
+	MaxHolds int           `yaml:"max_holds" min:"1" max:"100000"`
+	Memory   Size          `yaml:"memory" min:"1MiB" max:"16GiB"`
+}
 
 // Fetch bounds what an edge asks of origins and peers.
 type Fetch struct {
