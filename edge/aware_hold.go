@@ -69,8 +69,8 @@ func (h *holds) count() int {
 
 // hold keeps a fill, and with it all who wait for it, while what upstream does
 // not have yet is due. As soon as a playlist lists it upstream is asked once more;
-// nothing is asked again and again. When it should be there and nobody has asked
-// for the playlist, that is asked for.
+// nothing is asked again and again. When it should be there the playlist is asked
+// for, twice at most, in case nobody else does.
 func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start time.Time) (*web.Response, error) {
 	now := time.Now()
 	due, ok := a.book.Due(f.q.key, now)
@@ -93,7 +93,13 @@ func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start tim
 	}
 	end := time.NewTimer(time.Until(deadline))
 	defer end.Stop()
-	look := time.NewTimer(time.Until(due.At))
+	// It was seen to be listed some time after it was: the next may be there half
+	// a target duration before it seems due.
+	looks := []time.Time{due.At.Add(-due.Target / 2), due.At}
+	if due.Listed {
+		looks = looks[1:]
+	}
+	look := time.NewTimer(time.Until(looks[0]))
 	defer look.Stop()
 	if !due.Listed && a.book.Lists(f.q.key) { // just now
 		return a.retry(ctx, f)
@@ -108,6 +114,9 @@ func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start tim
 			}
 			if c, ok := due.Copy.(*playlistCopy); ok {
 				a.refresh(&c.q)
+			}
+			if looks = looks[1:]; len(looks) > 0 {
+				look.Reset(time.Until(looks[0]))
 			}
 		case <-end.C:
 			a.metrics.holds.WithLabelValues("in_vain").Inc()

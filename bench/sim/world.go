@@ -28,11 +28,12 @@ type world struct {
 	edges    []*edgeNode
 	encoders map[string][]*bench.Encoder
 
-	groups []*group // of viewers, in the order they came
-	stats  bench.Stats
-	swarm  int    // players started
-	owns   string // the edge that "owner" stands for
-	stops  []func()
+	groups    []*group // of viewers, in the order they came
+	stats     bench.Stats
+	swarm     int                  // players started
+	audiences []context.CancelFunc // of players
+	owns      string               // the edge that "owner" stands for
+	stops     []func()
 }
 
 type originNode struct {
@@ -41,6 +42,7 @@ type originNode struct {
 	ingest   web.Handler
 	link     *link // what edges go through
 	reported int64
+	lags     bool // what is pushed to it gets lost
 }
 
 type edgeNode struct {
