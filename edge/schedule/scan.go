@@ -85,6 +85,9 @@ func Scan(text []byte) (*Listing, error) {
 		return nil, ErrMalformed
 	}
 	s := scanner{duration: -1, bandwidth: -1}
+	if n := strings.Count(rest, "#EXTINF:"); n > 0 {
+		s.l.Segments = make([]Segment, 0, min(n, maxSegments))
+	}
 	for rest != "" {
 		var line string
 		if i := strings.IndexByte(rest, '\n'); i >= 0 {
