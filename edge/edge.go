@@ -79,6 +79,8 @@ type Options struct {
 	// 9110 section 7.6.3), and nginx compresses nothing for who sends it unless
 	// gzip_proxied says so.
 	HideVia bool
+	// Aware reads the playlists that go through. Nil: nobody does.
+	Aware *Aware
 
 	// CORSOrigins are the web origins, as "https://example.org", that may read
 	// answers with credentials. Empty: any may, without.
@@ -128,6 +130,7 @@ type Edge struct {
 	whole   wholes
 	hedges  hedges
 	held    atomic.Int64 // bytes of slices that viewers hold
+	aware   *Aware       // nil: playlists are not read
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -177,6 +180,9 @@ func New(o Options) (*Edge, error) {
 	e.opts.Probe.complete()
 	e.hedges.budget = bucket{max: hedgeBurst}
 	e.metrics = newMetrics(e, o.Registerer)
+	if e.aware = o.Aware; e.aware != nil {
+		e.aware.e = e
+	}
 	return e, nil
 }
 
@@ -301,6 +307,7 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 	now := time.Now()
 	s := story{how: how, fwd: q.fwd, upstream: q.upstream, ttl: o.TTL(now), from: from}
 	s.stored = how == cache.Hit || o.Stored(now)
+	e.aware.touch(q, now)
 	resp := o.Response(now)
 	o.Release()
 	if q.personal {

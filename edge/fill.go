@@ -17,6 +17,8 @@ type fill struct {
 	q      question
 	noPeer bool  // ask the origins only
 	slice  *part // of the object, if that is all it asks for; nil: the whole
+	peer   bool  // it is a peer that asks
+	listed bool  // a playlist lists it: a peer that thinks it is missing is wrong
 	asked  atomic.Uint32
 	status atomic.Int32 // what upstream answered with; 0: nothing
 }
@@ -43,8 +45,8 @@ func (e *Edge) owns(key string) bool {
 	return self || peer == nil
 }
 
-// run implements [cache.Fill].
-func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, error) {
+// fetch asks a peer or the origins.
+func (f *fill) fetch(ctx context.Context, prior *cache.Object) (*web.Response, error) {
 	req := f.request(prior)
 	if !f.noPeer {
 		if resp, err := f.askPeers(ctx, req); resp != nil || err != nil {
@@ -53,6 +55,7 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 		}
 	}
 	f.asked.Store(fromOrigin)
+	req.Header.Del(listedField)
 	req.Header.Set("CDN-Loop", f.e.loop.add(f.q.loop))
 	resp, err := f.askOrigins(ctx, req)
 	return f.sliced(f.clean(resp)), err
@@ -63,6 +66,9 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 func (f *fill) request(prior *cache.Object) *web.Request {
 	h := f.q.header.Clone()
 	h.Add("CDN-Loop", f.e.loop.add(""))
+	if f.listed && !f.noPeer {
+		h.Add(listedField, "1")
+	}
 	if prior != nil {
 		tags, date := prior.Conditions()
 		if tags != "" {

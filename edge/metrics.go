@@ -156,3 +156,60 @@ func (m *metrics) count(class cache.Class, o outcome, status int) {
 
 // codeClass names the class of a status code.
 func codeClass(status int) string { return codeClasses[min(max(status/100, 1), len(codeClasses))-1] }
+
+// awareMetrics count what an [Aware] does.
+type awareMetrics struct {
+	playlists     *prometheus.CounterVec
+	elsewhere     prometheus.Counter
+	prefetch      *prometheus.CounterVec
+	prefetchBytes *prometheus.CounterVec
+	holds         *prometheus.CounterVec
+	impossible    *prometheus.CounterVec
+	expired       prometheus.Counter
+}
+
+func newAwareMetrics(a *Aware, r prometheus.Registerer) *awareMetrics {
+	f := promauto.With(r)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_edge_renditions",
+		Help: "Media playlists whose newest version is known.",
+	}, func() float64 { n, _ := a.book.Size(); return float64(n) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_edge_schedule_bytes",
+		Help: "Bytes remembered of playlists, about.",
+	}, func() float64 { _, n := a.book.Size(); return float64(n) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_edge_held",
+		Help: "Segments that are waited for now because they are due and upstream does not have them.",
+	}, func() float64 { return float64(a.holds.count()) })
+	return &awareMetrics{
+		playlists: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_playlists_total",
+			Help: "Playlists that upstream answered, by what they turned out to be.",
+		}, []string{"result"}),
+		elsewhere: f.NewCounter(prometheus.CounterOpts{
+			Name: "weir_edge_playlist_elsewhere_total",
+			Help: "URIs newly listed in playlists that lead to other hosts, or nowhere; they are never fetched.",
+		}),
+		prefetch: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_prefetch_total",
+			Help: "Objects to be fetched before a viewer asked, by what came of it.",
+		}, []string{"result"}),
+		prefetchBytes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_prefetch_bytes_total",
+			Help: "Bytes fetched before a viewer asked, by whether one asked in time (wanted, unwanted).",
+		}, []string{"result"}),
+		holds: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_holds_total",
+			Help: "Segments that were due and waited for, by how that ended (answered, in_vain), or not for want of places (full).",
+		}, []string{"result"}),
+		impossible: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_edge_impossible_total",
+			Help: "Fills refused because the playlists rule the object out, by why (future, past).",
+		}, []string{"why"}),
+		expired: f.NewCounter(prometheus.CounterOpts{
+			Name: "weir_edge_expired_total",
+			Help: "Objects given up because they left every playlist and their availability is over.",
+		}),
+	}
+}

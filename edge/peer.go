@@ -14,6 +14,7 @@ import (
 const (
 	nodeField    = "Weir-Node"
 	refusedField = "Weir-Refused"
+	listedField  = "Weir-Listed" // in a question: a playlist lists the object
 )
 
 // PeerHandler returns what other edges ask. It wants a proof of membership
@@ -46,6 +47,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if resp := e.refuseResume(ctx, req, q.key); resp != nil {
 		return resp, nil
 	}
+	e.aware.heard(req, &q)
 	cq := q.lookup()
 	cq.NoPeer = true
 	o, found := e.cache.Lookup(cq)
@@ -57,7 +59,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 		if stale := e.why(&q); stale != nil {
 			stale.Release()
 		}
-		f := &fill{e: e, q: q, noPeer: true}
+		f := &fill{e: e, q: q, noPeer: true, peer: true}
 		var err error
 		o, how, err = e.cache.Get(ctx, cq, f.heard)
 		if err != nil {

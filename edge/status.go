@@ -27,6 +27,7 @@ const (
 	reasonBusy        = "busy"
 	reasonClosing     = "closing"
 	reasonNotStored   = "not_stored"
+	reasonBehind      = "upstream_behind"
 )
 
 var (

@@ -28,11 +28,12 @@ type world struct {
 	edges    []*edgeNode
 	encoders map[string][]*bench.Encoder
 
-	groups []*group // of viewers, in the order they came
-	stats  bench.Stats
-	swarm  int    // players started
-	owns   string // the edge that "owner" stands for
-	stops  []func()
+	groups    []*group // of viewers, in the order they came
+	stats     bench.Stats
+	swarm     int                  // players started
+	audiences []context.CancelFunc // of players
+	owns      string               // the edge that "owner" stands for
+	stops     []func()
 }
 
 type originNode struct {
@@ -41,12 +42,14 @@ type originNode struct {
 	ingest   web.Handler
 	link     *link // what edges go through
 	reported int64
+	lags     bool // what is pushed to it gets lost
 }
 
 type edgeNode struct {
 	name    string
 	edge    *edge.Edge
 	cache   *cache.Cache
+	aware   *edge.Aware
 	cluster *cluster.Cluster
 	viewers *link // what viewers go through
 	peers   *link // what other edges go through
@@ -99,9 +102,9 @@ func (w *world) addOrigin(name string) error {
 }
 
 func (w *world) addEdge(name string) error {
-	n := &edgeNode{name: name}
+	n := &edgeNode{name: name, aware: edge.NewAware(edge.AwareOptions{})}
 	var err error
-	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab}); err != nil {
+	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab, Judge: n.aware.Judge}); err != nil {
 		return err
 	}
 	var join []string
@@ -119,7 +122,7 @@ func (w *world) addEdge(name string) error {
 		upstreams = append(upstreams, edge.Origin{Name: o.name, Handler: o.link})
 	}
 	n.edge, err = edge.New(edge.Options{Node: name, Cache: n.cache, Origins: func() []edge.Origin { return upstreams },
-		Peers: n.cluster, Tokens: new(token.Source)})
+		Peers: n.cluster, Tokens: new(token.Source), Aware: n.aware})
 	if err != nil {
 		return err
 	}

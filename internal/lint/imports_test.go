@@ -25,7 +25,8 @@ var mayImport = map[string][]string{
 	"cache":                  {"internal/web", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"origin/folder":          {"internal/web", "playlist"},
-	"edge":                   {"internal/web", "cache", "playlist", "token"},
+	"edge":                   {"internal/web", "cache", "playlist", "token", "edge/schedule"},
+	"edge/schedule":          {},
 	"edge/cluster":           {"internal/web"},
 }
 
@@ -34,7 +35,7 @@ var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
 		"internal/disk", "internal/disk/disktest", "internal/seglog",
-		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
+		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/schedule", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )

@@ -179,6 +179,7 @@ func (c *Edge) check(s *source) {
 		w.PerObject = w.All
 	}
 	c.checkOrigins(s)
+	c.checkPlaylists(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)
@@ -200,6 +201,22 @@ func (c *Edge) checkProxy(s *source) {
 	}{{"max_body", c.Proxy.MaxBody == usual.MaxBody}, {"cookies", c.Proxy.Cookies == usual.Cookies}} {
 		if key := "proxy." + k.name; !k.usual && s.given(key) {
 			s.warnf(key, "does nothing: only query all passes on what is not read from the cache")
+		}
+	}
+}
+
+func (c *Edge) checkPlaylists(s *source) {
+	p := &c.Playlists
+	if p.Hold > c.Fetch.HeadTimeout/2 {
+		if s.given("playlists.hold") {
+			s.badf("playlists.hold", "%s contradicts fetch.head_timeout %s: who waits for this edge would give up; allowed is up to half of that, %s",
+				short(p.Hold), short(c.Fetch.HeadTimeout), short(c.Fetch.HeadTimeout/2))
+		}
+		p.Hold = c.Fetch.HeadTimeout / 2 // a default that yields to what was said
+	}
+	for _, name := range []string{"prefetch", "hold", "max_holds", "memory"} {
+		if !p.Read && s.given("playlists."+name) {
+			s.warnf("playlists."+name, "does nothing while playlists.read is false")
 		}
 	}
 }

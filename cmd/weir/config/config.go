@@ -118,6 +118,7 @@ type Edge struct {
 	Query         string    `yaml:"query" enum:"hls,all"`
 	CacheStatus   bool      `yaml:"cache_status"`
 	Proxy         Proxy     `yaml:"proxy"`
+	Playlists     Playlists `yaml:"playlists"`
 	Fetch         Fetch     `yaml:"fetch"`
 	Cache         Cache     `yaml:"cache"`
 	Cluster       Cluster   `yaml:"cluster"`
@@ -150,6 +151,15 @@ const (
 	CookiesForward = "forward"
 	CookiesDrop    = "drop"
 )
+
+// Playlists is what an edge makes of the playlists that go through it.
+type Playlists struct {
+	Read     bool          `yaml:"read"`
+	Prefetch bool          `yaml:"prefetch"`
+	Hold     time.Duration `yaml:"hold" min:"0s" max:"30s"`
+	MaxHolds int           `yaml:"max_holds" min:"1" max:"100000"`
+	Memory   Size          `yaml:"memory" min:"1MiB" max:"16GiB"`
+}
 
 // Fetch is how an edge asks origins and peers, and its patience with them.
 type Fetch struct {

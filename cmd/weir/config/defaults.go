@@ -32,6 +32,7 @@ func DefaultEdge() *Edge {
 		OriginTLS:  OriginTLS{MinVersion: "1.2"},
 
 		CacheStatus: true,
+		Playlists:   Playlists{Read: true, Prefetch: true, Hold: 5 * time.Second, MaxHolds: 1024, Memory: 32 * MiB},
 		Fetch: Fetch{
 			DialTimeout:  2 * time.Second,
 			PeerTimeout:  2 * time.Second,

@@ -53,6 +53,7 @@ type edgeNode struct {
 	origins upstreams
 	tokens  token.Source
 	cache   *cache.Cache
+	aware   *edge.Aware      // nil: playlists are not read
 	cluster *cluster.Cluster // nil: alone
 	edge    *edge.Edge
 
@@ -67,7 +68,7 @@ func (b *edgeNode) build() error {
 		registry: b.o.Registry,
 		config:   func() []byte { return b.live.get().Effective() },
 		status:   b.status,
-		debug:    map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members},
+		debug:    map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members, "playlists": b.playlists},
 	})
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (b *edgeNode) build() error {
 	b.addrs.Viewers = b.viewerDoor.addr()
 	b.name = nameOf(cfg, b.addrs.Viewers)
 	for _, make := range []func(*config.Edge) error{
-		b.makeOrigins, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
+		b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
 	} {
 		if err := make(cfg); err != nil {
 			for _, d := range []*door{b.viewerDoor, b.peerDoor} {
@@ -116,6 +117,35 @@ func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
 	return err
 }
 
+// makeAware makes what reads playlists; it comes before the cache, whose answers
+// it judges.
+func (b *edgeNode) makeAware(cfg *config.Edge) error {
+	p := cfg.Playlists
+	if !p.Read {
+		return nil
+	}
+	if p.Hold == 0 {
+		p.Hold = -1 // not at all
+	}
+	b.aware = edge.NewAware(edge.AwareOptions{
+		QueryAll:   cfg.Query == config.QueryAll,
+		NoPrefetch: !p.Prefetch,
+		Hold:       p.Hold,
+		MaxHolds:   p.MaxHolds,
+		Bytes:      int64(p.Memory),
+		Registerer: b.o.Registry,
+	})
+	return nil
+}
+
+// judge has the last word on what the cache may do with an answer.
+func (b *edgeNode) judge() func(cache.Query, *web.Response, web.Freshness) web.Freshness {
+	if b.aware == nil {
+		return nil
+	}
+	return b.aware.Judge
+}
+
 func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	b.cache, err = cache.New(cache.Options{
 		Bytes:     int64(cfg.Cache.Memory),
@@ -129,6 +159,7 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 		MaxParked:    int64(cfg.Cache.Waiting.Memory),
 
 		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.HeadTimeout, cfg.Fetch.StallTimeout) + cfg.Fetch.PeerTimeout + 3*time.Second,
+		Judge:       b.judge(),
 		Registerer:  b.o.Registry,
 		Log:         b.log,
 	})
@@ -178,6 +209,7 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		Cache:           b.cache,
 		Origins:         b.origins.list,
 		Tokens:          &b.tokens,
+		Aware:           b.aware,
 		QueryAll:        cfg.Query == config.QueryAll,
 		CORSOrigins:     cfg.CORS.Origins,
 		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
@@ -239,6 +271,14 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 		r.commit()
 	}
 	return nil
+}
+
+// playlists is what was learned from playlists, for people to look at.
+func (b *edgeNode) playlists() any {
+	if b.aware == nil {
+		return struct{}{}
+	}
+	return b.aware.Stats()
 }
 
 func (b *edgeNode) setTokens(cfg *config.Edge) error {
