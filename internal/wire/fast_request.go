@@ -100,6 +100,9 @@ func parseFields(raw string, req *web.Request) error {
 		return badFraming("the length of the body is given twice")
 	}
 	if hasConnection {
+		if strings.Count(connection, ",") > maxFields {
+			return tooManyFields()
+		}
 		dropListed(&req.Header, connection)
 	}
 	return nil

@@ -112,6 +112,9 @@ func (x *netExchange) request() (*web.Request, error) {
 	}
 	x.path = req.Path
 	connection := strings.Join(r.Header["Connection"], ",")
+	if strings.Count(connection, ",") > maxFields {
+		return nil, tooManyFields()
+	}
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
 		if !hopByHop(name) && (name == "Content-Length" || !listed(connection, name)) {
