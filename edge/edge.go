@@ -8,6 +8,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/cache"
+	"weir/internal/limit"
 	"weir/internal/web"
 	"weir/token"
 )
@@ -80,6 +82,21 @@ type Options struct {
 	// should be less than the cache's FillTimeout).
 	HopTimeout, OriginTimeout, BlockTimeout time.Duration
 
+	Clients *limit.Clients // how often one client may ask; nil: as often as it likes
+
+	// Usage says what the node has in use. Where that comes near its limits, those
+	// who watch go before those who begin, and DVR and VOD come last; Run must
+	// run. nil: nobody is refused. Sessions is how many viewers are told apart
+	// (65,536), 16 bytes each.
+	Usage    func() Usage
+	Sessions int
+
+	// What is known of what lies at a path: whether it is DVR or VOD, beyond what
+	// weir's own paths say, and how many bytes/s a client must take of it (0: not
+	// known). nil: nothing is.
+	Rewinds func(path string) bool
+	MinRate func(path string) int64
+
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 }
@@ -92,6 +109,8 @@ type Edge struct {
 	status  cacheStatus
 	loop    loop
 	origins origins
+	order   order
+	seen    *limit.Seen
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -129,6 +148,9 @@ func New(o Options) (*Edge, error) {
 	e.status = newCacheStatus(o.Node, o.HideCacheStatus)
 	e.loop = loop{cluster: o.Cluster, node: o.Node}
 	e.origins.list = o.Origins
+	if o.Usage != nil {
+		e.seen = limit.NewSeen(cmp.Or(o.Sessions, 1<<16), sessionWindow, time.Now())
+	}
 	e.metrics = newMetrics(e, o.Registerer)
 	return e, nil
 }
@@ -166,7 +188,7 @@ func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
 	}
-	t, err := e.admit(&q)
+	t, err := e.enter(req, &q)
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
 	}
@@ -189,7 +211,7 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 	if !ok {
 		return nil, false
 	}
-	if _, err := e.admit(&q); err != nil {
+	if _, err := e.enter(req, &q); err != nil {
 		o.Release()
 		return e.refuse(req, q.class, err), true
 	}
@@ -242,6 +264,7 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 		}
 	}
 	resp = web.Select(req, resp)
+	e.demand(q, resp)
 	resp.Header.Grow(3)
 	e.status.add(resp, how, kept, ttl, from)
 	e.cors.add(req, resp)

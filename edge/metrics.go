@@ -46,6 +46,10 @@ type metrics struct {
 	failovers *prometheus.CounterVec
 	peers     *prometheus.CounterVec
 	resumes   *prometheus.CounterVec
+
+	shed  [priorities]prometheus.Counter
+	loads [4]prometheus.Gauge // as in load
+	level prometheus.Gauge
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -76,6 +80,24 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 			Help: "Bodies that were cut on their way here, by whether another upstream could go on with them (ok, failed).",
 		}, []string{"result"}),
 	}
+	shed := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_edge_shed_total",
+		Help: "What was refused because others go first, by priority: playing, live, joining, rewinding, prefetch.",
+	}, []string{"priority"})
+	for p := range priorities {
+		m.shed[p] = shed.WithLabelValues(p.String())
+	}
+	loads := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "weir_edge_load_ratio",
+		Help: "How much of a limit is in use, by limit: requests, bandwidth, fills, memory. 1 is all.",
+	}, []string{"limit"})
+	for i, name := range [...]string{"requests", "bandwidth", "fills", "memory"} {
+		m.loads[i] = loads.WithLabelValues(name)
+	}
+	m.level = f.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_edge_overload_level",
+		Help: "How many of the five priorities are refused, from the lowest: prefetch, rewinding, joining, live, playing.",
+	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",
 		Help: "Origins that are not known to fail.",
@@ -92,6 +114,14 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 
 func (m *metrics) count(class cache.Class, o outcome, status int) {
 	m.requests[class][o][min(max(status/100, 1), len(codeClasses))-1].Inc()
+}
+
+// load shows what was measured.
+func (m *metrics) load(l load, level int) {
+	for i, share := range [...]float64{l.requests, l.rate, l.fills, l.memory} {
+		m.loads[i].Set(share)
+	}
+	m.level.Set(float64(level))
 }
 
 // codeClass names the class of a status code.
