@@ -26,6 +26,22 @@ func (g *gauge) set(e *Edge, percent int64) {
 	e.measure(time.Now())
 }
 
+// flood is a node that sends percent of what it may.
+func (g *gauge) flood(e *Edge, percent int64) {
+	g.percent.Store(0)
+	began := time.Now()
+	e.opts.Usage = func() Usage {
+		return Usage{Sent: time.Since(began).Milliseconds() * percent, MaxRate: 100_000}
+	}
+	e.order.last.Sent = 0
+	for range 60 {
+		time.Sleep(interval)
+		e.measure(time.Now())
+	}
+	e.opts.Usage = g.usage
+	e.order.rate = 0
+}
+
 func from(addr, target string, pairs ...string) *web.Request {
 	req := request("GET", target, pairs...)
 	req.Remote = netip.AddrPortFrom(netip.MustParseAddr(addr), 4711)
@@ -75,10 +91,10 @@ func TestRunningSessionsGoOnWhileNewOnesAreRefused(t *testing.T) {
 		}
 		f(young, "/live/news/index.m3u8", 503) // to have been refused is not to have been seen
 
-		g.set(e, 115)
+		g.flood(e, 115)
 		f(old, "/live/news/hi/seg1.m4s", 503)
 		f(old, "/live/news/hi/index.m3u8", 200)
-		g.set(e, 135)
+		g.flood(e, 135)
 		f(old, "/live/news/hi/index.m3u8", 503)
 		f(old, "/live/news/hi/key.bin", 503)
 

@@ -23,7 +23,8 @@ func (p priority) String() string {
 	return [...]string{"playing", "live", "joining", "rewinding", "prefetch"}[min(p, priorities-1)]
 }
 
-// A usage is what a node has in use now, of how much: see [Options.Usage].
+// Usage is what a node has in use now, of how much: see [Options.Usage]. A limit
+// of 0 is none.
 type Usage struct {
 	Requests, MaxRequests int64 // exchanges under way
 	Sent, MaxRate         int64 // bytes ever sent, and how many it may be a second
@@ -31,22 +32,28 @@ type Usage struct {
 	Held, MaxHeld         int64 // bytes of memory that eviction would not bring back
 }
 
-// A load is the usage as shares: 1 is all there is. What has no limit is 0.
+// A load is the usage as shares of the limits. Only a rate can be above 1: those
+// who watch already are refused for nothing else, since they open no connections,
+// and what they want others want too.
 type load struct{ requests, rate, fills, memory float64 }
 
 func (l load) most() float64 { return max(l.requests, l.rate, l.fills, l.memory) }
 
 // The levels of an order: at level n the n lowest priorities are refused. A level
-// is entered at once when the load reaches enter, and left, one by one, when it
-// has stayed below leave for calm: what was refused comes back in turns, and does
-// not bring the load back all at once.
-var levels = [...]struct{ enter, leave float64 }{
-	{},           // 0: everybody is served
-	{0.70, 0.60}, // 1: no prefetch
-	{0.80, 0.70}, // 2: nor DVR and VOD
-	{0.90, 0.80}, // 3: nor new sessions
-	{1.10, 1.00}, // 4: nor live segments: players go down to what fits
-	{1.30, 1.20}, // 5: nobody. Only a rate can be so far over its limit
+// is entered when the load has been at enter for so long, and left, one by one,
+// when it has stayed below leave for calm: what was refused comes back in turns,
+// and does not bring the load back all at once. Nobody who watches is refused for
+// a burst, as when many begin with what a channel has of the last seconds.
+var levels = [...]struct {
+	enter, leave float64
+	after        time.Duration
+}{
+	{},                         // 0: everybody is served
+	{enter: 0.70, leave: 0.60}, // 1: no prefetch
+	{enter: 0.80, leave: 0.70}, // 2: nor DVR and VOD
+	{enter: 0.90, leave: 0.80}, // 3: nor new sessions
+	{enter: 1.10, leave: 1.00, after: 5 * time.Second}, // 4: nor live segments: players go down to what fits
+	{enter: 1.30, leave: 1.20, after: 5 * time.Second}, // 5: nobody
 }
 
 const (
@@ -59,10 +66,11 @@ const (
 type order struct {
 	level atomic.Int32 // of levels: what a request looks at
 
-	last  Usage     // of the step before
-	at    time.Time // when that was; zero: there was none
-	rate  float64   // bytes/s, averaged
-	quiet time.Time // since when the load is below the level's leave; zero: it is not
+	last  Usage                  // of the step before
+	at    time.Time              // when that was; zero: there was none
+	rate  float64                // bytes/s, averaged
+	quiet time.Time              // since when the load is below the level's leave; zero: it is not
+	over  [len(levels)]time.Time // since when it has reached each level's enter; zero: it has not
 }
 
 // refuses reports whether there is no room for p.
@@ -75,9 +83,21 @@ func (o *order) step(now time.Time, u Usage) (load, int) {
 		o.rate += (current - o.rate) * (1 - math.Exp(-passed/smooth.Seconds()))
 	}
 	o.at, o.last = now, u
-	l := load{share(float64(u.Requests), u.MaxRequests), share(o.rate, u.MaxRate), share(float64(u.Fills), u.MaxFills), share(float64(u.Held), u.MaxHeld)}
+	l := load{
+		requests: min(1, share(float64(u.Requests), u.MaxRequests)),
+		rate:     share(o.rate, u.MaxRate),
+		fills:    min(1, share(float64(u.Fills), u.MaxFills)),
+		memory:   min(1, share(float64(u.Held), u.MaxHeld)),
+	}
 	level := int(o.level.Load())
-	for level < len(levels)-1 && l.most() >= levels[level+1].enter {
+	for i := range o.over {
+		if l.most() < levels[i].enter {
+			o.over[i] = time.Time{}
+		} else if o.over[i].IsZero() {
+			o.over[i] = now
+		}
+	}
+	for level < len(levels)-1 && !o.over[level+1].IsZero() && now.Sub(o.over[level+1]) >= levels[level+1].after {
 		level++
 		o.quiet = time.Time{}
 	}

@@ -21,16 +21,23 @@ func refusedBy(o *order) (names []string) {
 // a time, each after a while of calm.
 func TestPrioritiesGoInOrderAndComeBackInTurns(t *testing.T) {
 	var o order
-	now, u := time.Unix(1000, 0), Usage{MaxFills: 100}
+	now, u := time.Unix(1000, 0), Usage{MaxRate: 1000}
 	var gone []string
-	at := map[string]int64{}
-	for u.Fills = 0; u.Fills <= 150; u.Fills++ {
+	at := map[string]int{}
+	step := func(perSecond int64) load {
 		now = now.Add(interval)
-		o.step(now, u)
-		for _, name := range refusedBy(&o) {
-			if !slices.Contains(gone, name) {
-				gone = append(gone, name)
-				at[name] = u.Fills
+		u.Sent += perSecond / int64(time.Second/interval)
+		l, _ := o.step(now, u)
+		return l
+	}
+	for rate := int64(0); rate <= 1500; rate += 4 {
+		for range 40 { // until the average is there
+			l := step(rate)
+			for _, name := range refusedBy(&o) {
+				if !slices.Contains(gone, name) {
+					gone = append(gone, name)
+					at[name] = percent(l.rate)
+				}
 			}
 		}
 	}
@@ -41,12 +48,10 @@ func TestPrioritiesGoInOrderAndComeBackInTurns(t *testing.T) {
 		t.Errorf("refused at %v", at)
 	}
 
-	u.Fills = 0 // all at once
 	var back []string
 	last := now
-	for len(back) < len(gone) {
-		now = now.Add(interval)
-		o.step(now, u)
+	for len(back) < len(gone) { // all traffic ends at once
+		step(0)
 		refused := refusedBy(&o)
 		for _, name := range slices.Backward(gone) {
 			if !slices.Contains(refused, name) && !slices.Contains(back, name) {
@@ -88,7 +93,8 @@ func TestAPriorityComesBackOnlyWellBelowWhereItWent(t *testing.T) {
 	f(79, 2*interval, 2)
 	f(79, time.Minute, 2)
 	f(10, 3*calm, 0)
-	f(200, interval, 5) // all at once
+	f(95, interval, 3)     // all at once
+	f(200, time.Minute, 3) // whoever watches is not the one to refuse for it
 }
 
 // Each limit counts by itself, and one that is not set does not.
@@ -133,4 +139,29 @@ func TestBandwidthIsAveraged(t *testing.T) {
 	if f(0, 20*time.Second); o.rate > 1 {
 		t.Errorf("%v bytes/s of silence", o.rate)
 	}
+}
+
+// A burst is no overload: many who begin at once take what a channel has of the
+// last seconds, and those who watched before are served meanwhile. What goes on
+// is one.
+func TestWhoWatchesIsNotRefusedForABurst(t *testing.T) {
+	var o order
+	now, u := time.Unix(1000, 0), Usage{MaxRate: 1000}
+	f := func(perSecond int64, lasts time.Duration, most int32) {
+		t.Helper()
+		highest := int32(0)
+		for end := now.Add(lasts); now.Before(end); {
+			now = now.Add(interval)
+			u.Sent += perSecond / int64(time.Second/interval)
+			o.step(now, u)
+			highest = max(highest, o.level.Load())
+		}
+		if highest != most {
+			t.Errorf("level %d under %d for %v, want %d", highest, perSecond, lasts, most)
+		}
+	}
+	f(700, 10*time.Second, 0)
+	f(8000, 2*interval, 3)
+	f(700, 20*time.Second, 3)
+	f(1500, 20*time.Second, 5)
 }

@@ -110,6 +110,16 @@ var probes = map[string]string{
 	"path in a host":               "GET / HTTP/1.1\nHost: weir/x\n\n",
 }
 
+// Probes returns requests, as they go over the wire, that two servers in a row
+// could cut at different places, by name. Behind each stands a GET of /smuggled.
+func Probes() map[string]string {
+	out := make(map[string]string, len(probes))
+	for name, probe := range probes {
+		out[name] = wired(probe + smuggled)
+	}
+	return out
+}
+
 // wired is a probe as it goes out: a line ends with \r\n, and ¶ is a bare \n.
 func wired(probe string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(probe, "\n", "\r\n"), "¶", "\n")
