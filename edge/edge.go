@@ -8,6 +8,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/cache"
+	"weir/internal/limit"
 	"weir/internal/web"
 	"weir/token"
 )
@@ -111,7 +113,21 @@ type Options struct {
 	// for a live object as well. 0: as long as it almost never takes; HedgeOff.
 	Hedge time.Duration
 	// Probe says how origins are probed, by RunProbes.
-	Probe Probe
+	Probe   Probe
+	Clients *limit.Clients // how often one client may ask; nil: as often as it likes
+
+	// Usage says what the node has in use. Where that comes near its limits, those
+	// who watch go before those who begin, and DVR and VOD come last; Run must
+	// run. nil: nobody is refused. Sessions is how many viewers are told apart
+	// (65,536), 16 bytes each.
+	Usage    func() Usage
+	Sessions int
+
+	// What is known of what lies at a path: whether it is DVR or VOD, beyond what
+	// weir's own paths say, and how many bytes/s a client must take of it (0: not
+	// known). nil: nothing is.
+	Rewinds func(path string) bool
+	MinRate func(path string) int64
 
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
@@ -131,6 +147,8 @@ type Edge struct {
 	hedges  hedges
 	held    atomic.Int64 // bytes of slices that viewers hold
 	aware   *Aware       // nil: playlists are not read
+	order   order
+	seen    *limit.Seen
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
@@ -179,6 +197,9 @@ func New(o Options) (*Edge, error) {
 	e.origins.list = o.Origins
 	e.opts.Probe.complete()
 	e.hedges.budget = bucket{max: hedgeBurst}
+	if o.Usage != nil {
+		e.seen = limit.NewSeen(cmp.Or(o.Sessions, 1<<16), sessionWindow, time.Now())
+	}
 	e.metrics = newMetrics(e, o.Registerer)
 	if e.aware = o.Aware; e.aware != nil {
 		e.aware.e = e
@@ -225,7 +246,7 @@ func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
 	}
-	t, err := e.admit(&q)
+	t, err := e.enter(req, &q)
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
 	}
@@ -251,7 +272,7 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 	if !ok {
 		return nil, false
 	}
-	if _, err := e.admit(&q); err != nil {
+	if _, err := e.enter(req, &q); err != nil {
 		o.Release()
 		return e.refuse(req, q.class, err), true
 	}
@@ -326,6 +347,7 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 		}
 		return e.fail(req, q, err), nil
 	}
+	e.demand(q, resp)
 	resp.Header.Grow(3)
 	e.status.tell(resp, s)
 	e.cors.add(req, resp)

@@ -53,6 +53,9 @@ type metrics struct {
 	retries     *prometheus.CounterVec
 	hedges      *prometheus.CounterVec
 	probes      *prometheus.CounterVec
+	shed        [priorities]prometheus.Counter
+	loads       [4]prometheus.Gauge // as in load
+	level       prometheus.Gauge
 }
 
 func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
@@ -106,6 +109,24 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 	if r != nil {
 		r.MustRegister(originsUp{&e.origins})
 	}
+	shed := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_edge_shed_total",
+		Help: "What was refused because others go first, by priority: playing, live, joining, rewinding, prefetch.",
+	}, []string{"priority"})
+	for p := range priorities {
+		m.shed[p] = shed.WithLabelValues(p.String())
+	}
+	loads := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "weir_edge_load_ratio",
+		Help: "How much of a limit is in use, by limit: requests, bandwidth, fills, memory. 1 is all.",
+	}, []string{"limit"})
+	for i, name := range [...]string{"requests", "bandwidth", "fills", "memory"} {
+		m.loads[i] = loads.WithLabelValues(name)
+	}
+	m.level = f.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_edge_overload_level",
+		Help: "How many of the five priorities are refused, from the lowest: prefetch, rewinding, joining, live, playing.",
+	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weir_edge_origins_up",
 		Help: "Origins that are not known to fail.",
@@ -152,6 +173,14 @@ func (o originsUp) Collect(ch chan<- prometheus.Metric) {
 
 func (m *metrics) count(class cache.Class, o outcome, status int) {
 	m.requests[class][o][min(max(status/100, 1), len(codeClasses))-1].Inc()
+}
+
+// load shows what was measured.
+func (m *metrics) load(l load, level int) {
+	for i, share := range [...]float64{l.requests, l.rate, l.fills, l.memory} {
+		m.loads[i].Set(share)
+	}
+	m.level.Set(float64(level))
 }
 
 // codeClass names the class of a status code.

@@ -48,7 +48,7 @@ func (w *world) viewers(l line) (string, error) {
 	g := &group{cancel: cancel, size: n, done: map[string]int{}, bodies: map[uint64]bool{}}
 	w.groups = append(w.groups, g)
 	for i := range n {
-		go g.view(ctx, edges[i%len(edges)].viewers, path)
+		go g.view(ctx, seat{w.seat(), edges[i%len(edges)].viewers}, path)
 	}
 	w.settle()
 	return w.answers(), nil
@@ -140,8 +140,9 @@ func (w *world) players(l line) (string, error) {
 	}
 	for i := range n {
 		var hs []web.Handler
+		at := w.seat()
 		for j := range edges {
-			hs = append(hs, edges[(i+j)%len(edges)].viewers)
+			hs = append(hs, seat{at, edges[(i+j)%len(edges)].viewers})
 		}
 		v, err := bench.NewViewer(bench.ViewerOptions{Edges: hs, Path: "/live/" + l.word(2) + "/index.m3u8", Rung: rung, Stats: &w.stats})
 		if err != nil {

@@ -23,7 +23,8 @@ type netExchange struct {
 	conn   *netConn // nil: not a plain connection
 	upload *upload  // nil: the request has no body
 	want   int64
-	headed bool // the header may have left
+	rate   int64 // bytes/s that the client must take of this answer
+	headed bool  // the header may have left
 }
 
 // handle is net/http's handler. What it panics with is http.ErrAbortHandler
@@ -116,6 +117,9 @@ func (x *netExchange) request() (*web.Request, error) {
 	}
 	x.path = req.Path
 	connection := strings.Join(r.Header["Connection"], ",")
+	if strings.Count(connection, ",") > maxFields {
+		return nil, tooManyFields()
+	}
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
 		if !hopByHop(name) && (name == "Content-Length" || !listed(connection, name)) {
@@ -123,6 +127,13 @@ func (x *netExchange) request() (*web.Request, error) {
 		}
 	}
 	slices.Sort(names)
+	fields := 0
+	for _, name := range names {
+		fields += len(r.Header[name])
+	}
+	if fields > maxFields {
+		return nil, tooManyFields()
+	}
 	req.Header.Grow(len(names) + 1)
 	for _, name := range names {
 		for _, v := range r.Header[name] {
@@ -154,6 +165,9 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 	}()
 	resp = settle(func() context.Context { return ctx }, !x.r.ProtoAtLeast(1, 1), resp)
 	x.status, x.want = resp.Status, 0
+	if x.rate = max(x.n.rate, resp.MinRate); x.conn != nil {
+		x.conn.pace.rate = x.rate // the next answer sets its own
+	}
 	if resp.Body != nil {
 		x.want = resp.Body.Len()
 	}
@@ -199,6 +213,6 @@ func (s *netSink) flush() error {
 // and the streams of HTTP/2.
 func (s *netSink) deadline(n int) {
 	if s.conn == nil {
-		_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.n.rate)))
+		_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.rate)))
 	}
 }

@@ -85,6 +85,7 @@ func (c *counted) put(p []byte) error {
 		return err
 	}
 	c.r.bytes += int64(len(p))
+	c.r.acc.meter.sent.Add(int64(len(p)))
 	return nil
 }
 

@@ -182,6 +182,7 @@ func (c *Edge) check(s *source) {
 	c.checkPlaylists(s)
 	c.checkCluster(s)
 	c.checkTokens(s)
+	c.checkClients(s)
 	c.Admin.check(s)
 	all := []listener{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}}
 	if c.Cluster.On() {
@@ -256,6 +257,22 @@ func (c *Edge) checkTokens(s *source) {
 		if given && len(t.Keys) == 0 {
 			s.badf(key, "does nothing without tokens.keys, and everybody would be served: add a key, or delete this one")
 		}
+	}
+}
+
+func (c *Edge) checkClients(s *source) {
+	l := &c.Clients
+	if l.TokenRate > 0 && len(c.Tokens.Keys) == 0 {
+		s.badf("clients.token_rate", "does nothing without tokens.keys: nobody shows a token that counts")
+	}
+	for i, p := range l.TrustedProxies {
+		// Whoever is believed by everybody's word is whoever he likes to be.
+		if p.Bits() == 0 {
+			s.badf(item("clients.trusted_proxies", i), "%s is everybody, and everybody could name any address as his own: list the balancers", p)
+		}
+	}
+	if len(l.Exempt) > 0 && l.Connections == 0 && l.Rate == 0 && l.TokenRate == 0 {
+		s.warnf("clients.exempt", "does nothing: neither clients.connections nor clients.rate nor clients.token_rate bounds anybody")
 	}
 }
 

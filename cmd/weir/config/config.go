@@ -125,6 +125,8 @@ type Edge struct {
 	Tokens        Tokens    `yaml:"tokens"`
 	CORS          CORS      `yaml:"cors"`
 	Limits        Limits    `yaml:"limits"`
+	Clients       Clients   `yaml:"clients"`
+	Overload      Overload  `yaml:"overload"`
 	Admin         Admin     `yaml:"admin"`
 	Log           Log       `yaml:"log"`
 	Drain         Drain     `yaml:"drain"`
@@ -276,6 +278,26 @@ type Limits struct {
 	IdleTimeout   time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" live:"true"`
 	WriteStall    time.Duration `yaml:"write_stall" min:"1s" max:"10m" live:"true"`
 	MinSendRate   Size          `yaml:"min_send_rate" min:"1B" max:"1GiB" live:"true"`
+}
+
+// Clients bounds what one viewer may ask of an edge. 0 is no bound.
+type Clients struct {
+	Connections    int            `yaml:"connections" min:"0" max:"10000000" live:"true"`
+	Rate           int            `yaml:"rate" min:"0" max:"1000000" live:"true"`
+	Burst          int            `yaml:"burst" min:"1" max:"1000000" live:"true"`
+	TokenRate      int            `yaml:"token_rate" min:"0" max:"1000000" live:"true"`
+	TokenBurst     int            `yaml:"token_burst" min:"1" max:"1000000" live:"true"`
+	Exempt         []netip.Prefix `yaml:"exempt" live:"true"`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" live:"true"`
+	Forwarded      string         `yaml:"forwarded" enum:"X-Forwarded-For,Forwarded" live:"true"`
+	MinRatePercent int            `yaml:"min_rate_percent" min:"0" max:"100" live:"true"`
+}
+
+// Overload is what an edge has, beyond which it refuses whoever matters least.
+type Overload struct {
+	Bandwidth Size `yaml:"bandwidth" min:"0B" max:"1TiB" live:"true"`
+	Requests  int  `yaml:"requests" min:"0" max:"10000000" live:"true"`
+	Fills     int  `yaml:"fills" min:"0" max:"10000000" live:"true"`
 }
 
 // Admin is the operator's own listener.

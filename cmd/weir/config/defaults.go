@@ -61,6 +61,7 @@ func DefaultEdge() *Edge {
 		},
 		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
 		Limits:  defaultLimits(),
+		Clients: Clients{Burst: 200, TokenBurst: 200, Forwarded: "X-Forwarded-For", MinRatePercent: 25},
 		Admin:   Admin{Listen: "127.0.0.1:9190"},
 		Log:     Log{Level: "info", Format: "text"},
 		Drain:   defaultDrain(),

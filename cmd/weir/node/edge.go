@@ -56,6 +56,7 @@ type edgeNode struct {
 	aware   *edge.Aware      // nil: playlists are not read
 	cluster *cluster.Cluster // nil: alone
 	edge    *edge.Edge
+	rate    func(path string) int64 // bytes/s of the rendition that path belongs to, 0: not known; nil: none is
 
 	viewerDoor, peerDoor *door // peerDoor nil: alone
 	viewers, peers       *viewers
@@ -68,7 +69,8 @@ func (b *edgeNode) build() error {
 		registry: b.o.Registry,
 		config:   func() []byte { return b.live.get().Effective() },
 		status:   b.status,
-		debug:    map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members, "playlists": b.playlists},
+		debug: map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members,
+			"playlists": b.playlists, "overload": func() any { return b.edge.Overload() }},
 	})
 	if err != nil {
 		return err
@@ -80,7 +82,7 @@ func (b *edgeNode) build() error {
 	b.addrs.Viewers = b.viewerDoor.addr()
 	b.name = nameOf(cfg, b.addrs.Viewers)
 	for _, make := range []func(*config.Edge) error{
-		b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
+		b.makeProtection, b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
 	} {
 		if err := make(cfg); err != nil {
 			for _, d := range []*door{b.viewerDoor, b.peerDoor} {
@@ -224,6 +226,10 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		BlockTimeout:    cfg.Fetch.BlockTimeout,
 		Hedge:           cfg.Fetch.HedgeDelay(),
 		Probe:           edge.Probe(cfg.Fetch.Probe),
+		Clients:         b.protect.clients,
+		Usage:           b.usage,
+		Sessions:        2 * cfg.Limits.Connections,
+		MinRate:         b.minRate,
 		Log:             b.log,
 		Registerer:      b.o.Registry,
 	}
@@ -232,6 +238,7 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 	}
 	if b.edge, err = edge.New(o); err == nil {
 		b.background("probes", b.edge.RunProbes)
+		b.background("overload", b.edge.Run)
 	}
 	return err
 }
@@ -266,6 +273,7 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 		return err
 	}
 	b.tokens.Store(verifier)
+	b.protect.clients.Store(rulesOf(&new.Clients))
 	setLevel(b.o.Level, new.Log)
 	for _, r := range next {
 		r.commit()

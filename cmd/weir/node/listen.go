@@ -27,7 +27,7 @@ type viewers struct {
 
 // fast makes the server that config asks for.
 func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
-	return wire.NewFast(wire.FastOptions{
+	o := wire.FastOptions{
 		Handler:       v.handler,
 		Log:           v.n.log.With("listener", v.name),
 		Registerer:    v.reg,
@@ -40,7 +40,14 @@ func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
 		WriteStall:    l.WriteStall,
 		Concurrency:   l.Connections,
 		AccessLog:     log.Requests,
-	})
+	}
+	if p := v.n.protect; p != nil {
+		o.Meter = &p.meter
+		if v.name == "viewers" {
+			o.Gate = p.clients
+		}
+	}
+	return wire.NewFast(o)
 }
 
 // openViewers opens the listener of handler; Run serves it.

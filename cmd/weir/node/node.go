@@ -57,13 +57,14 @@ func (a Addrs) fields() (fields []any) {
 
 // A Node is an origin or an edge on this machine.
 type Node struct {
-	name   string // for the log
-	addrs  Addrs
-	up     chan struct{} // closed when all of it serves
-	log    *slog.Logger
-	state  state
-	drain  func() config.Drain // in force now
-	gossip gossip              // nil: none
+	name    string // for the log
+	addrs   Addrs
+	up      chan struct{} // closed when all of it serves
+	log     *slog.Logger
+	state   state
+	drain   func() config.Drain // in force now
+	gossip  gossip              // nil: none
+	protect *protection         // of an edge; nil: none
 
 	reload  func() (Applied, error)
 	metrics *metrics
