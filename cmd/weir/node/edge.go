@@ -273,7 +273,7 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 		return err
 	}
 	b.tokens.Store(verifier)
-	b.protect.clients.Store(rulesOf(&new.Clients))
+	b.protect.clients.Store(clientRules(&new.Clients))
 	setLevel(b.o.Level, new.Log)
 	for _, r := range next {
 		r.commit()

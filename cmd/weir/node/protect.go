@@ -14,8 +14,8 @@ type protection struct {
 	meter   wire.Meter
 }
 
-// rulesOf returns what a config allows each client.
-func rulesOf(c *config.Clients) limit.Rules {
+// clientRules returns what a config allows each client.
+func clientRules(c *config.Clients) limit.Rules {
 	return limit.Rules{
 		Connections: c.Connections,
 		Address:     limit.Rate{PerSecond: float64(c.Rate), Burst: c.Burst},
@@ -27,7 +27,7 @@ func rulesOf(c *config.Clients) limit.Rules {
 }
 
 func (b *edgeNode) makeProtection(cfg *config.Edge) error {
-	b.protect = &protection{clients: limit.New(rulesOf(&cfg.Clients))}
+	b.protect = &protection{clients: limit.New(clientRules(&cfg.Clients))}
 	return nil
 }
 
