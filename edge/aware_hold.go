@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/cache"
+	"weir/edge/schedule"
 	"weir/internal/web"
 )
 
@@ -70,7 +71,7 @@ func (h *holds) count() int {
 // hold keeps a fill, and with it all who wait for it, while what upstream does
 // not have yet is due. As soon as a playlist lists it upstream is asked once more;
 // nothing is asked again and again. When it should be there the playlist is asked
-// for, twice at most, in case nobody else does.
+// for, three times at most, in case nobody else does.
 func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start time.Time) (*web.Response, error) {
 	now := time.Now()
 	due, ok := a.book.Due(f.q.key, now)
@@ -93,12 +94,7 @@ func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start tim
 	}
 	end := time.NewTimer(time.Until(deadline))
 	defer end.Stop()
-	// It was seen to be listed some time after it was: the next may be there half
-	// a target duration before it seems due.
-	looks := []time.Time{due.At.Add(-due.Target / 2), due.At}
-	if due.Listed {
-		looks = looks[1:]
-	}
+	looks := looksFor(due, now)
 	look := time.NewTimer(time.Until(looks[0]))
 	defer look.Stop()
 	if !due.Listed && a.book.Lists(f.q.key) { // just now
@@ -125,6 +121,20 @@ func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start tim
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// looksFor returns when to look whether what is due has come: when it should be
+// there, half a target duration before, since the one before it was seen some
+// time after it came, and half a target duration after.
+func looksFor(due schedule.Due, now time.Time) []time.Time {
+	if due.Listed {
+		return []time.Time{due.At}
+	}
+	looks := []time.Time{due.At.Add(-due.Target / 2), due.At, due.At.Add(due.Target / 2)}
+	if looks[0].Before(now) {
+		looks = looks[1:]
+	}
+	return looks
 }
 
 // retry asks upstream once more for what is listed now.

@@ -32,14 +32,15 @@ func (a *Aware) Judge(q cache.Query, resp *web.Response, may web.Freshness) web.
 	if q.Class == cache.Segment {
 		a.note(q.Key, resp, now)
 	}
+	if resp.Status == http.StatusNotFound && may.Store && q.Class != cache.Playlist {
+		a.missing.add(q.Key) // perhaps a peer knows of a playlist that lists it
+	}
 	lim, known := a.book.Limit(id, q.Key, now)
 	switch {
 	case !known || lim.Kind != schedule.Live:
 		return may
 	case resp.Status == http.StatusNotFound:
-		if may = boundMissing(may, lim, id != "" && blocks(q.Key)); may.Store && id == "" {
-			a.missing.add(q.Key)
-		}
+		may = boundMissing(may, lim, id != "" && blocks(q.Key))
 	case resp.Status == http.StatusOK && id != "": // a 304 that makes it new
 		may = boundLive(may, lim, a.final(q.Key, lim.Next), resp.Get(publishingField) != "")
 	case resp.Status == http.StatusOK && !may.Explicit && may.Store:

@@ -34,6 +34,8 @@ type prefetcher struct {
 	air         int
 	fetched     []ahead // not asked for yet, in the order they were fetched
 	outstanding int64   // their bytes
+	doubtful    int64   // of these, what should have been asked for by now
+	settled     time.Time
 	total       AwareStats
 	media, lost int64 // bytes, lately
 }
@@ -54,9 +56,11 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 	}
 	keys := rep.New[max(0, len(rep.New)-maxAhead):]
 	p.mu.Lock()
-	p.settle(now)
+	if now.Sub(p.settled) >= settleEvery {
+		p.settle(now)
+	}
 	switch {
-	case p.lost*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.queue)+len(keys) > maxQueue:
+	case (p.lost+p.doubtful)*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.queue)+len(keys) > maxQueue:
 		p.mu.Unlock()
 		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
 		return
@@ -163,9 +167,13 @@ func (p *prefetcher) came(size int64) {
 	}
 }
 
+// settleEvery is how often it is found out what was wanted: there may be thousands.
+const settleEvery = 500 * time.Millisecond
+
 // settle finds out which objects were wanted. The caller holds p.mu.
 func (p *prefetcher) settle(now time.Time) {
 	kept := p.fetched[:0]
+	p.settled, p.doubtful = now, 0
 	for _, o := range p.fetched {
 		switch {
 		case p.a.seen.since(o.key, o.since):
@@ -177,6 +185,9 @@ func (p *prefetcher) settle(now time.Time) {
 			p.lost += o.size
 			p.a.metrics.prefetchBytes.WithLabelValues("unwanted").Add(float64(o.size))
 		default:
+			if now.Sub(o.since) >= o.until.Sub(o.since)/4 { // a target duration
+				p.doubtful += o.size
+			}
 			kept = append(kept, o)
 			continue
 		}

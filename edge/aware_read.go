@@ -142,9 +142,16 @@ func (a *Aware) variants(f *fill, l *schedule.Listing, now time.Time) time.Durat
 // is fetched.
 func (a *Aware) follow(f *fill, id string, rep *schedule.Report, now time.Time) {
 	c := a.e.cache
-	if rep.Verdict == schedule.Newer || rep.Verdict == schedule.Restarted {
-		// Under other directives, or in the other coding, the version before must
-		// not be found any more: nobody is to see the playlist go back.
+	mine, other := id+keyMark+"gzip", id+keyMark+"identity"
+	if !web.AcceptsGzip(f.q.header) {
+		mine, other = other, mine
+	}
+	a.seen.touch(mine, now)
+	if rep.Verdict != schedule.Same && (f.q.key != id || a.seen.within(other, now, 4*rep.Target)) {
+		// Without directives, or in the other coding, the version before must not
+		// be found any more: nobody is to see the playlist go back. Where there is
+		// nothing else it is left to the flight to replace it: who asks between the
+		// two would not know which flight to join.
 		c.Evict(id)
 	}
 	for _, key := range rep.Former {

@@ -109,7 +109,7 @@ func (w *world) stop(line) (string, error) {
 }
 
 // prefetch: what was fetched before anybody asked for it, over all edges, and how
-// much of it nobody asked for: as parts, since how many there are may depend on
+// much of all media that was for nothing: not to the byte, since that depends on
 // whose clock strikes first.
 func (w *world) prefetch(line) (string, error) {
 	var media, ahead, lost int64
@@ -117,16 +117,14 @@ func (w *world) prefetch(line) (string, error) {
 		s := e.aware.Stats()
 		media, ahead, lost = media+s.MediaBytes, ahead+s.PrefetchBytes, lost+s.UnwantedBytes
 	}
-	part := func(n int64, most int64) string {
-		switch {
-		case n == 0:
-			return "none"
-		case n*100 <= media*most:
-			return fmt.Sprintf("at most %d %%", most)
-		}
-		return fmt.Sprintf("more than %d %% (%d of %d bytes)", most, n, media)
+	vain := "none"
+	switch {
+	case lost*20 > media:
+		vain = fmt.Sprintf("%d of %d bytes, more than 5 %%", lost, media)
+	case lost > 0:
+		vain = "less than 5 %"
 	}
-	return fmt.Sprintf("fetched ahead: %s; in vain: %s", part(ahead, 50), part(lost, 5)), nil
+	return fmt.Sprintf("fetched ahead: %v; in vain: %s", ahead > 0, vain), nil
 }
 
 // restart NAME: the encoder is killed and started again: it will begin with
