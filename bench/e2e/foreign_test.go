@@ -25,7 +25,7 @@ func TestAnEdgeBeforeNginxThatLiesAboutLifetimes(t *testing.T) {
 	}
 	port := ports(t, 3)
 	server, view, admin := port(), port(), port()
-	conf := fmt.Sprintf(`daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log stderr warn;
+	conf := fmt.Sprintf(`daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log stderr crit;
 events { worker_connections 256; }
 http {
 	types { application/vnd.apple.mpegurl m3u8; video/mp2t ts; }

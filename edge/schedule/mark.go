@@ -50,6 +50,7 @@ func (m mark) against(was mark) order {
 type suspect struct {
 	since time.Time // zero: there is none
 	named string    // its publishing
+	next  uint64    // the number behind the last, when it was seen first
 }
 
 // LagTargets is for how many target durations the newer copy is shown while
@@ -80,27 +81,43 @@ func (v Verdict) String() string {
 // for one when it is still there a target duration later, and nothing newer came
 // meanwhile. That holds for a publishing that upstream names too: our origin's
 // numbers never go back, so that one with lower numbers is another origin's.
+//
+// An encoder that was started anew may use its old names too, with which it
+// looks like an origin that lags. But no origin that goes on lags so far.
 func (r *rendition) compare(m mark, last string, now time.Time) Verdict {
 	how := m.against(r.mark)
 	named := m.publishing != "" && r.mark.publishing != "" && m.publishing != r.mark.publishing
 	resumed := r.mark.end && !m.end && m.next == r.mark.next // ENDLIST is gone, and that is all
+	lags := how == behind && !named && !resumed && r.knows(last)
 	switch {
 	case how == same && !named:
 		r.lagging, r.suspect = time.Time{}, suspect{}
 		return Same
 	case how == ahead || how == same:
 		return Newer
-	case how == behind && !named && !resumed && r.knows(last):
+	case lags && !r.farBehind(m):
 		return Older
-	case r.suspect.since.IsZero() || r.suspect.named != m.publishing:
-		r.suspect = suspect{now, m.publishing}
+	case r.suspect.since.IsZero() || r.suspect.named != m.publishing || m.next < r.suspect.next:
+		r.suspect = suspect{now, m.publishing, m.next}
 		return Older
 	case now.Sub(r.suspect.since) < r.target:
+		return Older
+	case lags && m.next == r.suspect.next: // and stands still: that origin has stopped
 		return Older
 	case resumed || how == aside && !named:
 		return Newer
 	}
 	return Restarted
+}
+
+// maxLag is how many segments an origin may lag behind another and go on, where
+// the window does not tell.
+const maxLag = 12
+
+// farBehind reports whether all that m lists is older than what is listed now, or
+// than any origin's that merely lags.
+func (r *rendition) farBehind(m mark) bool {
+	return m.next <= r.mark.sequence || r.mark.next-m.next > maxLag
 }
 
 // knows reports whether a segment of that name is listed, or was not long ago.

@@ -148,3 +148,39 @@ func TestADeltaUpdateGoesOn(t *testing.T) {
 		t.Errorf("%v: a copy of a delta update is none", rep.Verdict)
 	}
 }
+
+// An encoder that was killed and started anew writes its old names again: what
+// it lists lies far behind, and goes on. What was kept under those names, and
+// that is all that is listed and has left not long ago, means something else now.
+func TestAnEncoderThatUsesItsNamesAgainIsRecognised(t *testing.T) {
+	b := New(Options{})
+	for i := range 5 {
+		tell(t, b, float64(2*i), window(i, 5))
+	}
+	expect(t, "at first", tell(t, b, 10, window(0, 1)).Verdict, Older)
+	expect(t, "a moment later", tell(t, b, 11, window(0, 1)).Verdict, Older)
+	rep := tell(t, b, 12, window(0, 2))
+	expect(t, "going on", rep.Verdict, Restarted)
+	expect(t, "former", rep.Former, "["+keys(4, 5)+" "+keys(0, 4)+"]")
+	expect(t, "then", tell(t, b, 14, window(0, 3)).Verdict, Newer)
+
+	event := New(Options{}) // its first number never moves
+	tell(t, event, 0, window(0, 60))
+	expect(t, "an event at first", tell(t, event, 2, window(0, 1)).Verdict, Older)
+	expect(t, "an event going on", tell(t, event, 4, window(0, 2)).Verdict, Restarted)
+}
+
+// An origin that is left far behind is not one that began anew while it stands
+// still, nor is one that is only a little behind, however long.
+func TestAnOriginThatHasStoppedHasNotBegunAnew(t *testing.T) {
+	b := New(Options{})
+	tell(t, b, 0, window(0, 5))
+	tell(t, b, 100, window(50, 5))
+	for i := range 20 {
+		expect(t, "stands still", tell(t, b, 101+float64(i), window(0, 5)).Verdict, Older)
+	}
+	tell(t, b, 130, window(51, 5))
+	for i := range 4 {
+		expect(t, "lags", tell(t, b, 132+2*float64(i), window(47+i, 5)).Verdict, Older)
+	}
+}

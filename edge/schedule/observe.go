@@ -100,6 +100,11 @@ func (b *Book) Observe(v Version) Report {
 	}
 	if rep.Verdict == Restarted && v.Publishing == "" {
 		rep.Former = r.keys()
+		for _, uri := range r.past { // may still be fetched, and kept
+			if key := v.Key(uri); key != "" {
+				rep.Former = append(rep.Former, key)
+			}
+		}
 	}
 	b.list(r, &v, &rep)
 	rep.Kind, rep.Target = r.kind, r.target
