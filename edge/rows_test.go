@@ -17,7 +17,9 @@ import (
 type fo struct{ *fake }
 
 // says makes the origin answer so from now on.
-func (o *fo) says(status int, text string, pairs ...string) { o.answer = answering(status, text, pairs...) }
+func (o *fo) says(status int, text string, pairs ...string) {
+	o.answer = answering(status, text, pairs...)
+}
 
 // has makes the origin hold a version: who asks with its tag gets a 304.
 func (o *fo) has(tag, text string, pairs ...string) {
