@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,12 @@ func (e *Edge) passTo(ctx context.Context, o Origin, out *web.Request, body *upl
 	}
 	body.settle()
 	if h, ok := resp.Body.(*held); ok {
-		if d, ok := h.Body.(web.Drainer); ok {
+		d, drains := h.Body.(web.Drainer)
+		switch {
+		case out.Method == http.MethodHead: // it is a length, and nothing comes of it
+			h.cancel(nil)
+			resp.Body = h.Body
+		case drains:
 			resp.Body = &passedBody{h, d}
 		}
 	}
