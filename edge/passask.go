@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,12 @@ func (e *Edge) passTo(ctx context.Context, o Origin, out *web.Request, body *upl
 	}
 	body.settle()
 	if h, ok := resp.Body.(*held); ok {
-		if d, ok := h.Body.(web.Drainer); ok {
+		d, drains := h.Body.(web.Drainer)
+		switch {
+		case out.Method == http.MethodHead: // it is a length, and nothing comes of it
+			h.cancel(nil)
+			resp.Body = h.Body
+		case drains:
 			resp.Body = &passedBody{h, d}
 		}
 	}
@@ -113,9 +119,9 @@ type upload struct {
 	over atomic.Bool // nobody may read any more
 	end  chan struct{}
 
-	mu     sync.Mutex // held while reading
-	failed error      // guarded by mu; other than io.EOF
-	ended  bool       // guarded by mu
+	busy   chan struct{} // a mutex that is held while reading, for as long as that takes
+	failed error         // guarded by busy; other than io.EOF
+	ended  bool          // guarded by busy
 
 	endMu sync.Mutex // guards told
 	told  func()
@@ -126,7 +132,7 @@ func newUpload(r io.Reader) *upload {
 	if r == nil {
 		return nil
 	}
-	return &upload{from: r, end: make(chan struct{})}
+	return &upload{from: r, end: make(chan struct{}), busy: make(chan struct{}, 1)}
 }
 
 var errUploadOver = errors.New("the exchange is over")
@@ -134,8 +140,8 @@ var errUploadOver = errors.New("the exchange is over")
 // Read implements [io.Reader].
 func (u *upload) Read(p []byte) (int, error) {
 	u.read.Store(true)
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.lock()
+	defer u.unlock()
 	if u.over.Load() {
 		return 0, errUploadOver
 	}
@@ -154,7 +160,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// last is what the body ended with. The caller holds u.mu.
+func (u *upload) lock()   { u.busy <- struct{}{} }
+func (u *upload) unlock() { <-u.busy }
+
+// last is what the body ended with. The caller holds busy.
 func (u *upload) last() error {
 	if u.failed != nil {
 		return u.failed
@@ -191,8 +200,8 @@ func (u *upload) err() error {
 	if u == nil {
 		return nil
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.lock()
+	defer u.unlock()
 	return u.failed
 }
 
@@ -202,8 +211,8 @@ func (u *upload) stop() {
 		return // nobody began: another origin may
 	}
 	u.over.Store(true)
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.lock()
+	defer u.unlock()
 }
 
 // settle is called when the answer is there. An origin may answer before it has
@@ -222,6 +231,6 @@ func (u *upload) settle() {
 		}
 	}
 	u.over.Store(true)
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.lock()
+	defer u.unlock()
 }

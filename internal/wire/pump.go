@@ -106,6 +106,9 @@ func settle(ctx func() context.Context, http10 bool, resp *web.Response) *web.Re
 	if resp.Body == nil {
 		return resp
 	}
+	if _, ok := resp.Body.(headBody); ok {
+		return resp // upstream's answer to HEAD: a length, and no bytes to wait for
+	}
 	if _, ok := resp.Body.(web.Drainer); ok && !(http10 && resp.Body.Len() < 0) {
 		return resp
 	}
