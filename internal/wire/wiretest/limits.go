@@ -245,12 +245,14 @@ func atMinRate(t *testing.T, start Start) {
 
 // What one answer demands, the next on its connection does not.
 func nextMinRate(t *testing.T, start Start) {
-	const size = 2 << 20
+	const size = 8 << 20 // more than the kernel takes at once
 	first := true
 	c := dial(t, serve(t, start, always(func() *web.Response {
 		resp := &web.Response{Status: 200, Body: web.Bytes(make([]byte, size))}
 		if first {
 			resp.MinRate, first = 1<<40, false
+		} else {
+			resp.Header.Set("Connection", "close")
 		}
 		return resp
 	})))
@@ -259,7 +261,7 @@ func nextMinRate(t *testing.T, start Start) {
 	c.get("/", "")
 	c.answer(200)
 	c.get("/", "")
-	if n := take(c, 5*MinSendRate, 25*time.Second); n < size {
+	if n := take(c, 16*MinSendRate, 25*time.Second); n < size {
 		t.Errorf("the second answer ended at %d bytes of %d", n, size)
 	}
 }
