@@ -168,7 +168,7 @@ type renewal struct {
 func (f *flight) renewAlso(a answer, others []*kept) (also []renewal) {
 	for _, old := range others {
 		r := a
-		r.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a)}
+		r.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a), Body: web.Bytes(nil)}
 		f.c.judge(f.q, &r)
 		if by := f.c.newKept(old.stored.key, old.id, len(old.variant), r, old.stored.body); r.may.Store && f.c.reserve(by.overhead) {
 			also = append(also, renewal{old, by, r.vary})

@@ -16,7 +16,8 @@ func (x *fastExchange) sendInterim(status int, h *web.Header) error {
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
 	interimFields(h, func(name, value string) { b.WriteString(name + ": " + value + "\r\n") })
 	b.WriteString("\r\n")
-	_, err := x.pace.write(b.Bytes())
+	early := newPace(x.conn, x.f.rate, x.f.stall) // the answer, which may ask for more, has its own
+	_, err := early.write(b.Bytes())
 	if err != nil {
 		_ = x.conn.Close()
 	}
