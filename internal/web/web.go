@@ -50,6 +50,8 @@ type Request struct {
 	Body   io.Reader      // nil: none; ends when the request's payload ends
 	Remote netip.AddrPort // who is asking: the peer of the connection
 	TLS    bool           // it came over an encrypted connection
+
+	ClientCert bool // the client showed a certificate, and it was verified
 }
 
 // Clone returns a copy of req whose Header can be changed without touching
