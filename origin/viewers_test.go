@@ -312,7 +312,15 @@ func TestAccessToTheOrigin(t *testing.T) {
 	f(nets, "[2001:db8::1]:1", "in")
 	f(nets, "198.51.100.1:1", "cidr")
 	f(Access{Mode: AccessCIDR}, here, "cidr")
+	f(Access{Mode: AccessMTLS}, here, "mtls")
 	f(Access{Mode: 9}, here, "access")
+	shown := &web.Request{Method: "GET", TLS: true, ClientCert: true}
+	if resp, err := (Access{Mode: AccessMTLS}).Guard(inside).Serve(t.Context(), shown); err != nil || resp.Status != 200 {
+		t.Errorf("mtls, with a certificate: %v %v", resp, err)
+	}
+	if _, err := (Access{Mode: AccessMTLS}).Guard(inside).Serve(t.Context(), &web.Request{Method: "GET", TLS: true}); web.ReasonOf(err) != "mtls" {
+		t.Errorf("mtls, encrypted and without a certificate: %v", err)
+	}
 }
 
 // What cannot be meant is refused before anything runs.

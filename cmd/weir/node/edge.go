@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -57,8 +58,9 @@ type edgeNode struct {
 	cluster *cluster.Cluster // nil: alone
 	edge    *edge.Edge
 
-	viewerDoor, peerDoor *door // peerDoor nil: alone
-	viewers, peers       *viewers
+	entrance *entrance
+	peerDoor *door // nil: alone
+	peers    *viewers
 }
 
 // build sets up in the order that taking down reverses.
@@ -74,19 +76,17 @@ func (b *edgeNode) build() error {
 		return err
 	}
 	b.addrs.Admin = admin.addr()
-	if b.viewerDoor, err = openDoor("listen", cfg.Listen, b.fail); err != nil {
+	if b.entrance, err = b.openEntrance(cfg.Listen, &cfg.TLS); err != nil {
 		return err
 	}
-	b.addrs.Viewers = b.viewerDoor.addr()
-	b.name = nameOf(cfg, b.addrs.Viewers)
+	b.name = nameOf(cfg, cmp.Or(b.addrs.Viewers, b.addrs.ViewersTLS))
 	for _, make := range []func(*config.Edge) error{
-		b.makeOrigins, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
+		b.makeOrigins, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.serveViewers,
 	} {
 		if err := make(cfg); err != nil {
-			for _, d := range []*door{b.viewerDoor, b.peerDoor} {
-				if d != nil {
-					_ = d.close(context.Background())
-				}
+			b.entrance.abandon()
+			if b.peerDoor != nil {
+				_ = b.peerDoor.close(context.Background())
 			}
 			return err
 		}
@@ -104,13 +104,12 @@ func (b *edgeNode) build() error {
 
 func (b *edgeNode) makeOrigins(cfg *config.Edge) error { return b.origins.build(b.dial, cfg, nil) }
 
-func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
+func (b *edgeNode) serveViewers(cfg *config.Edge) error {
 	var h web.Handler = b.edge
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
 	}
-	b.viewers, err = b.openViewers(b.viewerDoor, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log)
-	return err
+	return b.entrance.open(b.Node, h, b.o.Registry, func() *config.TLS { return &b.live.get().TLS }, edgeBounds(cfg))
 }
 
 func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
@@ -176,24 +175,9 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 	if err != nil {
 		return err
 	}
-	var next []*replacement
-	undo := func() {
-		for _, r := range next {
-			r.drop()
-		}
-	}
-	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
-		for _, v := range []*viewers{b.viewers, b.peers} {
-			if v == nil {
-				continue
-			}
-			r, err := v.prepare(new.Limits, new.Log)
-			if err != nil {
-				undo()
-				return err
-			}
-			next = append(next, r)
-		}
+	commit, undo, err := b.changes(b.entrance, edgeBounds(old), edgeBounds(new), &new.TLS, b.peers)
+	if err != nil {
+		return err
 	}
 	if err := b.origins.build(b.dial, new, old); err != nil {
 		undo()
@@ -201,11 +185,11 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 	}
 	b.tokens.Store(verifier)
 	setLevel(b.o.Level, new.Log)
-	for _, r := range next {
-		r.commit()
-	}
+	commit()
 	return nil
 }
+
+func edgeBounds(c *config.Edge) bounds { return bounds{c.Limits, c.Log.Requests, c.TLS.Streams} }
 
 func (b *edgeNode) setTokens(cfg *config.Edge) error {
 	v, err := verifierOf(cfg, b.o.Registry)
