@@ -124,7 +124,7 @@ func startNginx(t *testing.T, dir, listen, origin string) {
 	}
 	file := recipe(t, dir, "nginx.conf", "192.0.2.10:8080", origin, "listen 80;", "listen "+listen+";", "PULL-KEY", pullKey,
 		"/var/cache/nginx", cache, "/run/nginx.pid", filepath.Join(dir, "pid"), "/var/log/nginx/error.log", "stderr")
-	start(t, "nginx", "nginx", "-p", dir, "-c", file, "-g", user+"daemon off;")
+	start(t, "nginx", "nginx", "-e", "stderr", "-p", dir, "-c", file, "-g", user+"daemon off;")
 }
 
 func startVarnish(t *testing.T, dir, listen, origin string) {
