@@ -81,7 +81,9 @@ func TestAbusesOfHTTP2EndTheirConnection(t *testing.T) {
 		return c.do(func(fr *http2.Framer) error { return fr.WritePing(false, [8]byte{1}) })
 	})
 	f("priority", tooManyOrders, 0, func(c *h2Client, i int) error {
-		return c.do(func(fr *http2.Framer) error { return fr.WritePriority(stream(i), http2.PriorityParam{StreamDep: 0, Weight: 1}) })
+		return c.do(func(fr *http2.Framer) error {
+			return fr.WritePriority(stream(i), http2.PriorityParam{StreamDep: 0, Weight: 1})
+		})
 	})
 	f("unknown frames", tooManyOrders, 0, func(c *h2Client, i int) error {
 		return c.do(func(fr *http2.Framer) error { return fr.WriteRawFrame(0xbb, 0, 0, nil) })

@@ -70,7 +70,8 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	h2, err := newNet(NetOptions{
 		Handler: quickly(o.Handler), Log: o.Log, Registerer: o.Registerer, Name: o.Name,
 		MaxHeader: o.MaxHeader, MaxBody: or(o.MaxBody, defaultSmallBody), HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
-		MinSendRate: o.MinSendRate, WriteStall: o.WriteStall, AccessLog: o.AccessLog,
+		ProgressTimeout: or(o.HeaderTimeout, defaultHeaderTimeout),
+		MinSendRate:     o.MinSendRate, WriteStall: o.WriteStall, AccessLog: o.AccessLog,
 	}, or(o.Streams, defaultStreams))
 	if err != nil {
 		return nil, err
