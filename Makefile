@@ -11,7 +11,7 @@ SEED     ?= 0
 SOAK     ?= 10m
 FOR      ?= 30s
 ARGS     ?=
-export PATH := $(PATH):$(CURDIR)/bin/debian/usr/bin
+export PATH := $(PATH):$(CURDIR)/bin/debian/usr/bin:$(CURDIR)/bin/debian/usr/sbin:/usr/sbin
 PKGS      = $$(go list ./... | grep -v -e '/bench/e2e$$' -e '/bench/sim$$' -e '/bench/trial$$')
 GOFILES   = $$(find . -name '*.go' -not -path './.git/*' -not -path '*/node_modules/*')
 

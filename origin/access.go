@@ -20,9 +20,10 @@ const (
 	AccessOpen    AccessMode = iota // everybody may ask
 	AccessPullKey                   // whoever sends one of Keys, in Weir-Pull-Key or as Bearer token
 	AccessCIDR                      // whoever connects from one of CIDRs
+	AccessMTLS                      // whoever showed a certificate that was verified
 )
 
-func (m AccessMode) String() string { return [...]string{"open", "pull-key", "cidr"}[m] }
+func (m AccessMode) String() string { return [...]string{"open", "pull-key", "cidr", "mtls"}[m] }
 
 // PullKeyHeader is the request field in which edges and CDNs send the pull key.
 const PullKeyHeader = "Weir-Pull-Key"
@@ -86,6 +87,11 @@ func (a Access) check(req *web.Request) error {
 			}
 		}
 		return refuse(http.StatusForbidden, "cidr", "this origin does not answer your address (access.cidrs)")
+	case AccessMTLS:
+		if req.ClientCert {
+			return nil
+		}
+		return refuse(http.StatusForbidden, "mtls", "this origin answers those who show a certificate (tls.client_ca_file)")
 	}
 	return refuse(http.StatusForbidden, "access", "this origin's access mode is not known")
 }

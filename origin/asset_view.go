@@ -27,7 +27,7 @@ func (o *Origin) viewAsset(ctx context.Context, req *web.Request, rest string) (
 	}
 	life := maxAge(assetLife)
 	if file == "index.m3u8" {
-		return multivariantAnswer, a.multi().answer(req, life, life), nil
+		return multivariantAnswer, a.multi().answer(req, life, "", ""), nil
 	}
 	name, file, _ = strings.Cut(file, "/")
 	l, err := a.load(ctx)
@@ -40,7 +40,7 @@ func (o *Origin) viewAsset(ctx context.Context, req *web.Request, rest string) (
 	}
 	switch {
 	case file == "index.m3u8":
-		return playlistAnswer, (*p.text.Load())().answer(req, life, life), nil
+		return playlistAnswer, (*p.text.Load())().answer(req, life, "", ""), nil
 	case strings.HasPrefix(file, initPrefix):
 		if i := p.shelf.initOf(file); i != nil {
 			return initAnswer, answerMedia(req, web.Bytes(i.raw), i.base, 24*assetLife), nil

@@ -131,7 +131,7 @@ func (c *channel) viewPastMulti(req *web.Request) *web.Response {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
 	const life = "max-age=10"
-	return m.text().answer(req, life, life+", stale-while-revalidate=60, stale-if-error=600")
+	return m.text().answer(req, life, ", stale-while-revalidate=60", ", stale-if-error=600")
 }
 
 // viewPast answers with a playlist over a span.
@@ -179,5 +179,5 @@ func (r *rendition) viewPast(req *web.Request, s span, kept *pasts) *web.Respons
 	if ended {
 		life = maxAge(max(td, min(time.Hour, time.Until(s.start.Add(r.rule.dvr)))))
 	}
-	return r.named(text.answer(req, life, life+", stale-while-revalidate=1"+whileAway))
+	return r.named(text.answer(req, life, ", stale-while-revalidate=1", whileAway))
 }

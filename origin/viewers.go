@@ -114,20 +114,22 @@ func (c *channel) viewMulti(req *web.Request) *web.Response {
 		return missing("not_yet", "the channel has not begun to publish", soon)
 	}
 	const life = "max-age=2"
-	return m.text().answer(req, life, life+", stale-while-revalidate=5"+whileAway)
+	return m.text().answer(req, life, ", stale-while-revalidate=5", whileAway)
 }
 
-// whileAway lets edges show a playlist as it was while the origin restarts or cannot be
+// whileAway lets edges and CDNs show a playlist as it was while the origin restarts or cannot be
 // reached: many players end at an error, and all go on where a playlist only stands still.
-// A minute, because what it lists can be fetched for longer (RFC 5861 section 4).
+// A minute, because what it lists can be fetched for longer (RFC 5861 section 4). It stands
+// in Cache-Control too: nginx and several CDNs know no other, and their own rules for when
+// an origin is away have no bound. stale-while-revalidate does not: browsers obey it.
 const whileAway = ", stale-if-error=60"
 
 // answer is a playlist in the coding the client accepts: "text resources SHOULD be sent
 // gzip-encoded" (HLSbis 6.2.1). Each coding is a representation of its own, with its own
 // strong tag.
-func (d *rendered) answer(req *web.Request, life, edgeLife string) *web.Response {
-	resp := web.NewResponse(http.StatusOK, nil, "Content-Type", playlist.MIMEType, "Cache-Control", life,
-		"CDN-Cache-Control", edgeLife, "Vary", "Accept-Encoding", "X-Content-Type-Options", "nosniff")
+func (d *rendered) answer(req *web.Request, life, meanwhile, away string) *web.Response {
+	resp := web.NewResponse(http.StatusOK, nil, "Content-Type", playlist.MIMEType, "Cache-Control", life+away,
+		"CDN-Cache-Control", life+meanwhile+away, "Vary", "Accept-Encoding", "X-Content-Type-Options", "nosniff")
 	if web.AcceptsGzip(&req.Header) {
 		resp.Header.Set("Content-Encoding", "gzip")
 		resp.Header.Set("ETag", `"`+d.etag+`-gz"`)
@@ -169,7 +171,7 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case s.ended:
 		life = endedLife
 	}
-	return r.named(s.text().answer(req, maxAge(life), maxAge(life)+", stale-while-revalidate=1"+whileAway)), nil
+	return r.named(s.text().answer(req, maxAge(life), ", stale-while-revalidate=1", whileAway)), nil
 }
 
 // viewInit answers with an init segment: it is needed as long as any segment that names it.

@@ -69,8 +69,8 @@ func TestLifetimes(t *testing.T) {
 		r.put("index.m3u8", list(0, "x0.ts", "x1.ts", "x2.ts"))
 		time.Sleep(10 * time.Second)
 		m := r.media("main")
-		f("/live/c/index.m3u8", 200, "max-age=2")
-		f("/live/c/main/index.m3u8", 200, "max-age=3")
+		f("/live/c/index.m3u8", 200, "max-age=2, stale-if-error=60")
+		f("/live/c/main/index.m3u8", 200, "max-age=3, stale-if-error=60")
 		f("/live/c/main/"+m.Segments[0].URI, 200, "max-age=80, immutable")
 		f("/live/c/main/"+m.Segments[1].URI, 404, "max-age=6") // a gap
 		f("/live/c/main/"+m.Segments[2].URI, 200, "max-age=89, immutable")
@@ -135,7 +135,7 @@ func TestBlockingReloadByWholeSegments(t *testing.T) {
 				t.Errorf("%s with a directive: %d %s", path, a.status, a.body)
 			}
 		}
-		if a := ask(fmt.Sprintf("_HLS_msn=%d", n)); a.status != 200 || a.header.Get("Cache-Control") != "max-age=12" {
+		if a := ask(fmt.Sprintf("_HLS_msn=%d", n)); a.status != 200 || a.header.Get("Cache-Control") != "max-age=12, stale-if-error=60" {
 			t.Errorf("%d %s", a.status, a.header.Get("Cache-Control"))
 		}
 		if a := ask("_HLS_msn=0"); a.status != 200 { // long past
@@ -312,7 +312,15 @@ func TestAccessToTheOrigin(t *testing.T) {
 	f(nets, "[2001:db8::1]:1", "in")
 	f(nets, "198.51.100.1:1", "cidr")
 	f(Access{Mode: AccessCIDR}, here, "cidr")
+	f(Access{Mode: AccessMTLS}, here, "mtls")
 	f(Access{Mode: 9}, here, "access")
+	shown := &web.Request{Method: "GET", TLS: true, ClientCert: true}
+	if resp, err := (Access{Mode: AccessMTLS}).Guard(inside).Serve(t.Context(), shown); err != nil || resp.Status != 200 {
+		t.Errorf("mtls, with a certificate: %v %v", resp, err)
+	}
+	if _, err := (Access{Mode: AccessMTLS}).Guard(inside).Serve(t.Context(), &web.Request{Method: "GET", TLS: true}); web.ReasonOf(err) != "mtls" {
+		t.Errorf("mtls, encrypted and without a certificate: %v", err)
+	}
 }
 
 // What cannot be meant is refused before anything runs.

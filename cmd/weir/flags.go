@@ -10,6 +10,9 @@ import (
 type nodeFlags struct {
 	Config     string `short:"c" placeholder:"FILE" help:"Config file. Flags win over it. deploy/ has one with every key explained."`
 	Listen     string `placeholder:"ADDR" help:"Where streams are asked for, host:port (default: origin :8080, edge :8090)."`
+	TLSListen  string `placeholder:"ADDR" help:"The same, encrypted (HTTP/2 and HTTP/1.1): needs --tls-cert and --tls-key. --listen none leaves only it."`
+	TLSCert    string `placeholder:"FILE" help:"PEM with the certificate and those between it and its authority."`
+	TLSKey     string `placeholder:"FILE" help:"PEM with the certificate's key."`
 	Memory     string `placeholder:"SIZE" help:"Memory for media, as in 8GiB (default 1GiB)."`
 	Admin      string `placeholder:"ADDR" help:"Metrics, health and reload (default on 127.0.0.1: origin 9180, edge 9190). Any other address needs --admin-token."`
 	AdminToken string `placeholder:"FILE" help:"File with the token that POST /-/reload needs."`
@@ -20,6 +23,9 @@ type nodeFlags struct {
 func (f *nodeFlags) flags() flags {
 	return flags{}.
 		add("--listen", "listen", f.Listen).
+		add("--tls-listen", "tls.listen", f.TLSListen).
+		add("--tls-cert", "tls.cert_file", f.TLSCert).
+		add("--tls-key", "tls.key_file", f.TLSKey).
 		add("--admin", "admin.listen", f.Admin).
 		add("--admin-token", "admin.token_file", f.AdminToken).
 		add("--log-level", "log.level", f.LogLevel).

@@ -98,6 +98,7 @@ var fences = []fence{
 	{path: "github.com/chromedp/chromedp", tests: true},
 	{path: "github.com/google/go-cmp", tests: true},
 	{path: "go.uber.org/goleak", tests: true},
+	{path: "golang.org/x/net", tests: true}, // HTTP/2 frame by frame
 	{path: "pgregory.net/rapid", tests: true},
 	{path: "github.com/alecthomas/kong", places: []string{"cmd/..."}},
 	{path: "github.com/mattn/go-isatty", places: []string{"cmd/..."}},

@@ -51,6 +51,8 @@ type Request struct {
 	Remote netip.AddrPort // who is asking: the peer of the connection
 	TLS    bool           // it came over an encrypted connection
 
+	ClientCert bool // the client showed a certificate, and it was verified
+
 	// Inform passes on an interim answer, as 103 (RFC 9110 section 15.2), to
 	// who asks, ahead of the answer. It may be called by any goroutine, also
 	// when the exchange is over, and then does nothing. It keeps nothing of h.

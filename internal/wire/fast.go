@@ -92,7 +92,7 @@ func NewFast(o FastOptions) (*Fast, error) {
 		// made: an answer never waits for the next request of a pipeline.
 		ReadBufferSize:               or(o.MaxHeader, defaultMaxHeader),
 		ReduceMemoryUsage:            true,
-		MaxRequestBodySize:           int(or(o.MaxBody, 64<<10)),
+		MaxRequestBodySize:           int(or(o.MaxBody, defaultSmallBody)),
 		DisablePreParseMultipartForm: true,
 		ReadTimeout:                  or(o.HeaderTimeout, defaultHeaderTimeout),
 		IdleTimeout:                  or(o.IdleTimeout, defaultIdleTimeout),

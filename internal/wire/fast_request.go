@@ -17,6 +17,9 @@ import (
 func (f *Fast) request(ctx *fasthttp.RequestCtx, r *record) (*web.Request, error) {
 	h := &ctx.Request.Header
 	req := &web.Request{Method: methodName(h.Method()), Remote: r.remote, TLS: ctx.IsTLS()}
+	if l := lineOf(ctx.Conn()); l != nil {
+		req.ClientCert = l.verified
+	}
 	uri := string(h.RequestURI())
 	r.method = req.Method
 	r.path, _, _ = strings.Cut(uri, "?")

@@ -41,8 +41,8 @@ type NetOptions struct {
 	BeforeBody func(*web.Request) error
 }
 
-// A Net serves a Handler over net/http: uploads of unknown length, and later
-// TLS and HTTP/2. A request's body reaches the Handler as it arrives.
+// A Net serves a Handler over net/http: uploads of unknown length, and, as a
+// part of a [TLS], HTTP/2. A request's body reaches the Handler as it arrives.
 //
 // The context of a request without a body ends when its client leaves. That of
 // an upload does not: FFmpeg closes its connection right after the last byte,
@@ -64,7 +64,11 @@ type Net struct {
 }
 
 // NewNet returns a Net. It starts nothing.
-func NewNet(o NetOptions) (*Net, error) {
+func NewNet(o NetOptions) (*Net, error) { return newNet(o, 0) }
+
+// newNet returns a Net of HTTP/1.1, or of HTTP/2 with as many streams at once on a
+// connection as are given.
+func newNet(o NetOptions, streams int) (*Net, error) {
 	switch {
 	case o.Handler == nil:
 		return nil, errors.New("wire.NetOptions.Handler is required")
@@ -97,6 +101,21 @@ func NewNet(o NetOptions) (*Net, error) {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
+	}
+	if streams > 0 {
+		n.server.MaxHeaderBytes = or(o.MaxHeader, defaultMaxHeader)
+		n.server.Protocols = new(http.Protocols)
+		n.server.Protocols.SetUnencryptedHTTP2(true) // see h2Conn
+		n.server.HTTP2 = &http.HTTP2Config{
+			MaxConcurrentStreams:      streams,
+			MaxDecoderHeaderTableSize: 4 << 10, // what a client may have kept of its headers
+			MaxReadFrameSize:          16 << 10,
+			// Viewers send hardly anything: what they may send ahead is small.
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+			SendPingTimeout:               30 * time.Second, // a client that is gone without a word
+			PingTimeout:                   15 * time.Second,
+		}
 	}
 	return n, nil
 }

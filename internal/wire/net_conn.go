@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -11,8 +10,7 @@ import (
 )
 
 // A netListener gives net/http connections that are guarded and paced. Those
-// of a TLS listener pass as they are: net/http must see them to speak HTTP/2,
-// and what the guard could read of them is ciphertext.
+// of HTTP/2 are so already, each in its own way.
 type netListener struct {
 	net.Listener
 	n *Net
@@ -28,7 +26,7 @@ func (l netListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := c.(*tls.Conn); ok {
+	if _, ok := c.(*h2Conn); ok {
 		return c, nil
 	}
 	return &netConn{Conn: c, guard: newGuard(), pace: newPace(c, l.n.rate, l.n.stall)}, nil

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"weir/internal/web"
 )
@@ -20,11 +19,12 @@ type netExchange struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	r      *http.Request
-	conn   *netConn // nil: not a plain connection
-	upload *upload  // nil: the request has no body
+	conn   *netConn // nil: HTTP/2
+	h2     *h2Conn  // nil: HTTP/1.1
+	stream streamPace
+	upload *upload // nil: the request has no body
 	want   int64
-	rate   int64 // bytes/s that the client must take of this answer
-	headed bool  // the header may have left
+	headed bool // the header may have left
 }
 
 // handle is net/http's handler. What it panics with is http.ErrAbortHandler
@@ -32,7 +32,12 @@ type netExchange struct {
 func (n *Net) handle(w http.ResponseWriter, r *http.Request) {
 	x := &netExchange{record: n.acc.begin(), n: n, w: w, r: r, rc: http.NewResponseController(w)}
 	defer x.record.end()
-	x.conn, _ = r.Context().Value(connKey{}).(*netConn)
+	switch c := r.Context().Value(connKey{}).(type) {
+	case *netConn:
+		x.conn = c
+	case *h2Conn:
+		x.h2, x.stream = c, newStreamPace(n.rate, n.stall)
+	}
 	x.method = r.Method
 	x.path, _, _ = strings.Cut(r.RequestURI, "?")
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -64,7 +69,7 @@ func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
 	defer func() {
 		if v := recover(); v != nil {
 			x.caught(v)
-			x.w.Header().Set("Connection", "close")
+			x.close()
 			resp = web.ErrorResponse(errPanic)
 		}
 	}()
@@ -109,6 +114,12 @@ func (x *netExchange) request() (*web.Request, error) {
 	r := x.r
 	req := &web.Request{Method: r.Method, Host: r.Host, Remote: x.remote, TLS: r.TLS != nil}
 	var err error
+	if x.h2 != nil {
+		req.TLS, req.ClientCert = true, x.h2.line.verified
+		if err := oneHost(r); err != nil {
+			return nil, err
+		}
+	}
 	if req.Path, req.Query, err = target(r.RequestURI); err != nil {
 		if e, ok := errors.AsType[*web.Error](err); ok {
 			e.Status = x.n.badPath
@@ -156,7 +167,7 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 			err = errPanic
 			if !x.headed {
 				clear(x.w.Header())
-				x.w.Header().Set("Connection", "close")
+				x.close()
 				x.status = http.StatusInternalServerError
 				x.w.WriteHeader(x.status)
 				err = nil
@@ -165,8 +176,9 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 	}()
 	resp = settle(func() context.Context { return ctx }, !x.r.ProtoAtLeast(1, 1), resp)
 	x.status, x.want = resp.Status, 0
-	if x.rate = max(x.n.rate, resp.MinRate); x.conn != nil {
-		x.conn.pace.rate = x.rate // the next answer sets its own
+	rate := max(x.n.rate, resp.MinRate) // that the client must take of this answer
+	if x.stream.rate = rate; x.conn != nil {
+		x.conn.pace.rate = rate // the next answer sets its own
 	}
 	if resp.Body != nil {
 		x.want = resp.Body.Len()
@@ -199,20 +211,37 @@ func (x *netExchange) header(resp *web.Response) {
 type netSink netExchange
 
 func (s *netSink) send(p []byte) error {
-	s.deadline(len(p))
+	if s.h2 != nil {
+		return s.sendStream(p)
+	}
 	_, err := s.w.Write(p)
 	return err
 }
 
 func (s *netSink) flush() error {
-	s.deadline(0)
+	if s.h2 != nil {
+		return s.stream.do(0, s.reset, s.rc.Flush)
+	}
 	return s.rc.Flush()
 }
 
-// deadline bounds a write to a connection that has no pace of its own: TLS,
-// and the streams of HTTP/2.
-func (s *netSink) deadline(n int) {
-	if s.conn == nil {
-		_ = s.rc.SetWriteDeadline(time.Now().Add(s.n.stall + time.Duration(n)*time.Second/time.Duration(s.rate)))
+// close asks for the connection to be closed behind the answer. One of HTTP/2 is kept: the
+// requests beside this one have nothing to do with it.
+func (x *netExchange) close() {
+	if x.h2 == nil {
+		x.w.Header().Set("Connection", "close")
 	}
+}
+
+// oneHost refuses a request of HTTP/2 that names two authorities: one with a Host field
+// "that differs" from :authority is malformed (RFC 9113 section 8.3.1).
+func oneHost(r *http.Request) error {
+	host := r.Header["Host"]
+	delete(r.Header, "Host")
+	for _, h := range host {
+		if !strings.EqualFold(h, r.Host) {
+			return badFraming("Host is not what :authority is")
+		}
+	}
+	return nil
 }

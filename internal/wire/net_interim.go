@@ -7,8 +7,13 @@ import "weir/internal/web"
 func (x *netExchange) sendInterim(status int, h *web.Header) error {
 	header := x.w.Header()
 	interimFields(h, header.Add)
-	(*netSink)(x).deadline(0)
-	x.w.WriteHeader(status)
+	send := func() error { x.w.WriteHeader(status); return nil }
+	var err error
+	if x.h2 == nil {
+		err = send()
+	} else {
+		err = x.stream.do(0, (*netSink)(x).reset, send)
+	}
 	clear(header)
-	return nil
+	return err
 }

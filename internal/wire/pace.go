@@ -1,10 +1,10 @@
 package wire
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -34,7 +34,7 @@ func (p *pace) tick() time.Duration { return min(p.stall/4, time.Second) }
 func (p *pace) write(b []byte) (int, error) {
 	total := 0
 	for {
-		n, again, err := p.step(len(b), func() (int64, error) { n, err := p.conn.Write(b); return int64(n), err })
+		n, again, err := p.step(func() (int64, error) { n, err := p.conn.Write(b); return int64(n), err })
 		total += int(n)
 		b = b[n:]
 		if !again || len(b) == 0 {
@@ -45,8 +45,12 @@ func (p *pace) write(b []byte) (int, error) {
 
 // writev is write for several pieces in one call of the kernel.
 func (p *pace) writev(v *net.Buffers) error {
+	if lineOf(p.conn) != nil { // a record, and a call of the kernel, for each piece otherwise
+		_, err := p.write(slices.Concat(*v...))
+		return err
+	}
 	for {
-		_, again, err := p.step(1, func() (int64, error) { return v.WriteTo(p.conn) })
+		_, again, err := p.step(func() (int64, error) { return v.WriteTo(p.conn) })
 		if !again || len(*v) == 0 {
 			return err
 		}
@@ -55,14 +59,13 @@ func (p *pace) writev(v *net.Buffers) error {
 
 // step makes one attempt under a deadline of one tick. It returns how much was
 // written, and whether to go on with the rest.
-func (p *pace) step(size int, attempt func() (int64, error)) (n int64, again bool, err error) {
-	start := time.Now()
-	deadline := p.tick()
-	_, whole := p.conn.(*tls.Conn) // a TLS connection is unusable after a write that timed out
-	if whole {
-		deadline = p.stall + time.Duration(size)*time.Second/time.Duration(p.rate)
+func (p *pace) step(attempt func() (int64, error)) (n int64, again bool, err error) {
+	if lineOf(p.conn) != nil { // it is paced beneath
+		n, err = attempt()
+		return n, false, err
 	}
-	if err := p.conn.SetWriteDeadline(start.Add(deadline)); err != nil {
+	start := time.Now()
+	if err := p.conn.SetWriteDeadline(start.Add(p.tick())); err != nil {
 		return 0, false, err
 	}
 	n, err = attempt()
@@ -73,9 +76,6 @@ func (p *pace) step(size int, attempt func() (int64, error)) (n int64, again boo
 	}
 	p.unspent += time.Since(start)
 	if p.unspent >= p.tick()/8 && p.settle() {
-		return n, false, ErrTooSlow
-	}
-	if timeout && whole {
 		return n, false, ErrTooSlow
 	}
 	return n, timeout, nil

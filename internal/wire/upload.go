@@ -82,7 +82,7 @@ const linger = time.Second
 
 // hangUp makes the connection end with the answer that is about to be sent.
 func (x *netExchange) hangUp() {
-	x.w.Header().Set("Connection", "close")
+	x.close()
 	until := time.Now().Add(linger)
 	_ = x.rc.SetReadDeadline(until)
 	if x.conn != nil {

@@ -19,6 +19,7 @@ import (
 // What the zero value of an option stands for.
 const (
 	defaultMaxHeader     = 16 << 10
+	defaultSmallBody     = 64 << 10 // of a viewer's request
 	defaultHeaderTimeout = 10 * time.Second
 	defaultIdleTimeout   = 75 * time.Second
 	defaultWriteStall    = 15 * time.Second

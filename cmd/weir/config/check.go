@@ -35,11 +35,15 @@ func (c *Origin) check(s *source) {
 		s.badf("access.mode", "pull-key needs access.keys_file (--pull-key FILE), whose lines are NAME SECRET")
 	case a.Mode == AccessCIDR && len(a.CIDRs) == 0:
 		s.badf("access.mode", "cidr needs access.cidrs, as in [10.0.0.0/8]")
+	case a.Mode == AccessMTLS && (!c.TLS.On() || c.TLS.ClientCAFile == ""):
+		s.badf("access.mode", "mtls needs tls.listen and tls.client_ca_file: the authority that signs the certificates of edges")
 	case a.Mode != AccessPullKey && s.given("access.keys_file"):
 		s.badf("access.keys_file", "contradicts access.mode %s: set access.mode to pull-key, or delete this key", a.Mode)
 	case a.Mode != AccessCIDR && s.given("access.cidrs"):
 		s.badf("access.cidrs", "contradicts access.mode %s: set access.mode to cidr, or delete this key", a.Mode)
 	}
+	c.TLS.check(s)
+	s.checkListen(c.Listen, &c.TLS)
 	if !c.Ingest.Keyed() && !Loopback(c.Ingest.Address()) {
 		s.badf("ingest.listen", "%s can be reached from other machines, and without publisher keys everybody there could push: name a file of them in ingest.keys_file (--publish-key FILE), or listen on 127.0.0.1", c.Ingest.Listen)
 	}
@@ -72,7 +76,7 @@ func (c *Origin) check(s *source) {
 	}
 	s.limits(c.Ingest.Publishers, c.Ingest.MaxUpload)
 	c.Admin.check(s)
-	s.apart(listener{"listen", c.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
+	s.apart(listener{"listen", c.Listen}, listener{"tls.listen", c.TLS.Listen}, listener{"ingest.listen", c.Ingest.Address()}, listener{"admin.listen", c.Admin.Listen})
 }
 
 func (s *source) channel(key, dir string, ch Channel) {
@@ -180,11 +184,13 @@ func (c *Edge) check(s *source) {
 	}
 	c.checkOrigins(s)
 	c.checkPlaylists(s)
+	c.TLS.check(s)
+	s.checkListen(c.Listen, &c.TLS)
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.checkClients(s)
 	c.Admin.check(s)
-	all := []listener{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}}
+	all := []listener{{"listen", c.Listen}, {"tls.listen", c.TLS.Listen}, {"admin.listen", c.Admin.Listen}}
 	if c.Cluster.On() {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
@@ -322,8 +328,14 @@ func (c *Origin) Warnings() []string {
 	if !c.Ingest.Keyed() {
 		w = append(w, fmt.Sprintf("no publisher key (ingest.keys_file, --publish-key): ingest listens on %s only, and whoever is on this machine may push", c.Ingest.Address()))
 	}
-	if c.Access.Mode == AccessOpen && !Loopback(c.Listen) {
-		w = append(w, "access.mode is open: whoever reaches "+c.Listen+" plays without a token; use pull-key or cidr where edges check tokens")
+	for _, listen := range []string{c.Listen, c.TLS.Listen} {
+		if c.Access.Mode == AccessOpen && listen != "" && listen != NoListener && !Loopback(listen) {
+			w = append(w, "access.mode is open: whoever reaches "+listen+" plays without a token; use pull-key, cidr or mtls where edges check tokens")
+			break
+		}
+	}
+	if c.Access.Mode == AccessMTLS && c.Listen != NoListener {
+		w = append(w, "access.mode is mtls: whoever asks at "+c.Listen+" (listen) shows no certificate and is refused; set listen: none to close it")
 	}
 	return w
 }

@@ -27,7 +27,8 @@ import (
 
 // Origin is what origin.yaml says. DefaultOrigin gives the default of every key.
 type Origin struct {
-	Listen   string   `yaml:"listen" kind:"listen"`
+	Listen   string   `yaml:"listen" kind:"viewers"`
+	TLS      TLS      `yaml:"tls"`
 	Access   Access   `yaml:"access"`
 	Ingest   Ingest   `yaml:"ingest"`
 	Store    Store    `yaml:"store"`
@@ -43,7 +44,7 @@ type Origin struct {
 // Access says who may ask the origin for streams, so that the tokens the edges
 // check cannot be walked round.
 type Access struct {
-	Mode     string         `yaml:"mode" enum:"open,pull-key,cidr" live:"true"`
+	Mode     string         `yaml:"mode" enum:"open,pull-key,cidr,mtls" live:"true"`
 	KeysFile string         `yaml:"keys_file" kind:"file" live:"true"`
 	CIDRs    []netip.Prefix `yaml:"cidrs" live:"true"`
 
@@ -55,6 +56,7 @@ const (
 	AccessOpen    = "open"
 	AccessPullKey = "pull-key"
 	AccessCIDR    = "cidr"
+	AccessMTLS    = "mtls"
 )
 
 // Ingest is where encoders push.
@@ -108,7 +110,8 @@ type Channel struct {
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.
 type Edge struct {
-	Listen        string    `yaml:"listen" kind:"listen"`
+	Listen        string    `yaml:"listen" kind:"viewers"`
+	TLS           TLS       `yaml:"tls"`
 	Name          string    `yaml:"name" kind:"name"`
 	Origins       []string  `yaml:"origins" kind:"url" required:"true" live:"true"`
 	OriginKeyFile string    `yaml:"origin_key_file" kind:"file" live:"true"`

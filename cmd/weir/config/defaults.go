@@ -6,6 +6,7 @@ import "time"
 func DefaultOrigin() *Origin {
 	return &Origin{
 		Listen: ":8080",
+		TLS:    defaultTLS(),
 		Access: Access{Mode: AccessOpen},
 		Ingest: Ingest{Listen: ":8081", MaxUpload: 64 * MiB, MaxChannels: 1000, Create: true, Connections: 10_000,
 			StallTimeout: 30 * time.Second, Watch: Watch{Poll: time.Second}},
@@ -26,6 +27,7 @@ func DefaultOrigin() *Origin {
 func DefaultEdge() *Edge {
 	return &Edge{
 		Listen: ":8090",
+		TLS:    defaultTLS(),
 		Query:  QueryHLS,
 
 		OriginHost: OriginHostUpstream,
@@ -67,6 +69,8 @@ func DefaultEdge() *Edge {
 		Drain:   defaultDrain(),
 	}
 }
+
+func defaultTLS() TLS { return TLS{MinVersion: "1.2", Streams: 128} }
 
 func defaultLimits() Limits {
 	return Limits{

@@ -69,6 +69,16 @@ func same(a, b reflect.Value) bool {
 	if k := a.Kind(); (k == reflect.Slice || k == reflect.Map) && a.Len() == 0 && b.Len() == 0 {
 		return true
 	}
+	switch x := a.Interface().(type) {
+	case Certificate:
+		return x.Equal(b.Interface().(Certificate))
+	case Authorities:
+		return x.Equal(b.Interface().(Authorities))
+	case []KeyPair:
+		return slices.EqualFunc(x, b.Interface().([]KeyPair), func(p, q KeyPair) bool {
+			return p.CertFile == q.CertFile && p.KeyFile == q.KeyFile && p.Certificate.Equal(q.Certificate)
+		})
+	}
 	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 

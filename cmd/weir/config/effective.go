@@ -90,6 +90,10 @@ func loaded(v reflect.Value, key string) string {
 			return "********"
 		case []Publisher:
 			return "publishers: " + describe(x)
+		case Certificate:
+			return x.String()
+		case Authorities:
+			return "authorities: " + x.String()
 		case []Secret:
 			return "keys: " + describe(x)
 		}

@@ -16,6 +16,7 @@ func (c *Origin) readFiles(s *source) {
 	if f := c.Ingest.KeysFile; f != "" {
 		c.Ingest.Publishers = readWith(s, "ingest.keys_file", f, ParsePublishers)
 	}
+	c.TLS.readFiles(s)
 	c.Admin.readFiles(s)
 }
 
@@ -30,6 +31,7 @@ func (c *Edge) readFiles(s *source) {
 	for i := range c.Tokens.Keys {
 		c.Tokens.Keys[i].read(s, "tokens.keys["+strconv.Itoa(i)+"]")
 	}
+	c.TLS.readFiles(s)
 	c.Admin.readFiles(s)
 }
 

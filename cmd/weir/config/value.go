@@ -27,6 +27,7 @@ const (
 )
 
 var kinds = map[string]kind{
+	"viewers":   {"an address to listen on, as in :8080 or 127.0.0.1:8080, or none", checkViewers},
 	"listen":    {"an address to listen on, as in :8080 or 127.0.0.1:8080", checkListen},
 	"hostport":  {"a host and port, as in edge2.example:7946", checkHostPort},
 	"url":       {urlExample, checkURL},
@@ -104,6 +105,17 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, errorf("%q has bits set behind its /%d: did you mean %s?", s, p.Bits(), p.Masked())
 	}
 	return p, nil
+}
+
+// checkViewers is checkListen, or the word for no listener.
+func checkViewers(s string) error {
+	if s == NoListener {
+		return nil
+	}
+	if checkListen(s) != nil {
+		return errorf("%q is no address to listen on: allowed are :8080 (all addresses), 127.0.0.1:8080 or [::1]:8080, and none where only tls.listen is served; port 0 takes any free one", s)
+	}
+	return nil
 }
 
 // checkListen allows only addresses, because a name may resolve to another

@@ -11,7 +11,7 @@ import (
 	"weir/internal/wire"
 )
 
-// server is what serves behind an address: wire.Fast or wire.Net.
+// server is what serves behind an address: wire.Fast, wire.Net or wire.TLS.
 type server interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
@@ -131,4 +131,5 @@ func (d *door) close(ctx context.Context) error {
 var (
 	_ server = (*wire.Fast)(nil)
 	_ server = (*wire.Net)(nil)
+	_ server = (*wire.TLS)(nil)
 )

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -58,8 +59,9 @@ type edgeNode struct {
 	edge    *edge.Edge
 	rate    func(path string) int64 // bytes/s of the rendition that path belongs to, 0: not known; nil: none is
 
-	viewerDoor, peerDoor *door // peerDoor nil: alone
-	viewers, peers       *viewers
+	entrance *entrance
+	peerDoor *door // nil: alone
+	peers    *viewers
 }
 
 // build sets up in the order that taking down reverses.
@@ -76,19 +78,17 @@ func (b *edgeNode) build() error {
 		return err
 	}
 	b.addrs.Admin = admin.addr()
-	if b.viewerDoor, err = openDoor("listen", cfg.Listen, b.fail); err != nil {
+	if b.entrance, err = b.openEntrance(cfg.Listen, &cfg.TLS); err != nil {
 		return err
 	}
-	b.addrs.Viewers = b.viewerDoor.addr()
-	b.name = nameOf(cfg, b.addrs.Viewers)
+	b.name = nameOf(cfg, cmp.Or(b.addrs.Viewers, b.addrs.ViewersTLS))
 	for _, make := range []func(*config.Edge) error{
-		b.makeProtection, b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.openViewerDoor,
+		b.makeProtection, b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.serveViewers,
 	} {
 		if err := make(cfg); err != nil {
-			for _, d := range []*door{b.viewerDoor, b.peerDoor} {
-				if d != nil {
-					_ = d.close(context.Background())
-				}
+			b.entrance.abandon()
+			if b.peerDoor != nil {
+				_ = b.peerDoor.close(context.Background())
 			}
 			return err
 		}
@@ -106,17 +106,12 @@ func (b *edgeNode) build() error {
 
 func (b *edgeNode) makeOrigins(cfg *config.Edge) error { return b.origins.build(b.dial, cfg, nil) }
 
-func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
+func (b *edgeNode) serveViewers(cfg *config.Edge) error {
 	var h web.Handler = b.edge
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
 	}
-	var maxBody config.Size // of requests that are read in vain: the listener's own
-	if cfg.Query == config.QueryAll {
-		maxBody = cfg.Proxy.MaxBody
-	}
-	b.viewers, err = b.openViewers(b.viewerDoor, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log, maxBody)
-	return err
+	return b.entrance.open(b.Node, h, b.o.Registry, func() *config.TLS { return &b.live.get().TLS }, edgeBounds(cfg))
 }
 
 // makeAware makes what reads playlists; it comes before the cache, whose answers
@@ -249,24 +244,9 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 	if err != nil {
 		return err
 	}
-	var next []*replacement
-	undo := func() {
-		for _, r := range next {
-			r.drop()
-		}
-	}
-	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
-		for _, v := range []*viewers{b.viewers, b.peers} {
-			if v == nil {
-				continue
-			}
-			r, err := v.prepare(new.Limits, new.Log)
-			if err != nil {
-				undo()
-				return err
-			}
-			next = append(next, r)
-		}
+	commit, undo, err := b.changes(b.entrance, edgeBounds(old), edgeBounds(new), &new.TLS, b.peers)
+	if err != nil {
+		return err
 	}
 	if err := b.origins.build(b.dial, new, old); err != nil {
 		undo()
@@ -275,9 +255,7 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 	b.tokens.Store(verifier)
 	b.protect.clients.Store(clientRules(&new.Clients))
 	setLevel(b.o.Level, new.Log)
-	for _, r := range next {
-		r.commit()
-	}
+	commit()
 	return nil
 }
 
@@ -287,6 +265,14 @@ func (b *edgeNode) playlists() any {
 		return struct{}{}
 	}
 	return b.aware.Stats()
+}
+
+func edgeBounds(c *config.Edge) bounds {
+	b := bounds{Limits: c.Limits, requests: c.Log.Requests, streams: c.TLS.Streams}
+	if c.Query == config.QueryAll {
+		b.body = c.Proxy.MaxBody
+	}
+	return b
 }
 
 func (b *edgeNode) setTokens(cfg *config.Edge) error {

@@ -57,7 +57,7 @@ func (b *edgeNode) openPeers(cfg *config.Edge) (err error) {
 	if b.cluster == nil {
 		return nil
 	}
-	b.peers, err = b.openViewers(b.peerDoor, "peers", b.edge.PeerHandler(), b.o.Registry, cfg.Limits, cfg.Log, 0)
+	b.peers, err = b.openViewers(b.peerDoor, "peers", b.edge.PeerHandler(), b.o.Registry, edgeBounds(cfg))
 	return err
 }
 

@@ -30,7 +30,7 @@ func TestAReloadThatCannotOpenItsListenersChangesNothing(t *testing.T) {
 	next.Origins = []string{"http://127.0.0.1:2"}
 	next.Tokens.Keys = []config.TokenKey{key}
 	_ = b.peerDoor.ln.Close() // it cannot be duplicated any more
-	before := b.viewerDoor.now
+	before := b.entrance.plainDoor.now
 	if err := b.apply(cfg, &next); err == nil {
 		t.Fatal("applied")
 	}
@@ -40,7 +40,7 @@ func TestAReloadThatCannotOpenItsListenersChangesNothing(t *testing.T) {
 	if b.tokens.Load() != nil {
 		t.Error("the token keys changed")
 	}
-	if b.viewerDoor.now != before {
+	if b.entrance.plainDoor.now != before {
 		t.Error("the viewers' listener changed")
 	}
 }

@@ -19,41 +19,61 @@ type viewers struct {
 	n       *Node
 	door    *door
 	name    string // metrics label
-	handler web.Handler
-	maxBody int64 // of a request; 0: the wire's default
-	reg     prometheus.Registerer
+	make    func(bounds) (server, error)
 	retired sync.WaitGroup // servers that were replaced and still finish
 }
 
-// fast makes the server that config asks for.
-func (v *viewers) fast(l config.Limits, log config.Log) (*wire.Fast, error) {
+// bounds are what a reload can change of a listener by putting another server
+// in its place.
+type bounds struct {
+	config.Limits
+	requests bool        // log.requests
+	streams  int         // tls.streams
+	body     config.Size // bytes of a request's; 0: the wire's default
+}
+
+// fast says how a server over h is made.
+func (n *Node) fast(name string, h web.Handler, reg prometheus.Registerer, b bounds) wire.FastOptions {
 	o := wire.FastOptions{
-		Handler:       v.handler,
-		Log:           v.n.log.With("listener", v.name),
-		Registerer:    v.reg,
-		Name:          v.name,
-		MaxHeader:     int(l.Header),
-		MaxBody:       v.maxBody,
-		HeaderTimeout: l.HeaderTimeout,
-		IdleTimeout:   l.IdleTimeout,
-		MinSendRate:   int64(l.MinSendRate),
-		WriteStall:    l.WriteStall,
-		Concurrency:   l.Connections,
-		AccessLog:     log.Requests,
+		Handler:       h,
+		Log:           n.log.With("listener", name),
+		Registerer:    reg,
+		Name:          name,
+		MaxHeader:     int(b.Header),
+		HeaderTimeout: b.HeaderTimeout,
+		IdleTimeout:   b.IdleTimeout,
+		MinSendRate:   int64(b.MinSendRate),
+		WriteStall:    b.WriteStall,
+		Concurrency:   b.Connections,
+		AccessLog:     b.requests,
+		MaxBody:       int64(b.body),
 	}
-	if p := v.n.protect; p != nil {
+	if p := n.protect; p != nil {
 		o.Meter = &p.meter
-		if v.name == "viewers" {
+		if name != "peers" {
 			o.Gate = p.clients
 		}
 	}
-	return wire.NewFast(o)
+	return o
 }
 
 // openViewers opens the listener of handler; Run serves it.
-func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.Registerer, l config.Limits, log config.Log, maxBody config.Size) (*viewers, error) {
-	v := &viewers{n: n, door: d, name: name, handler: h, maxBody: int64(maxBody), reg: reg}
-	first, err := v.fast(l, log)
+func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.Registerer, b bounds) (*viewers, error) {
+	return n.openServer(d, name, b, func(b bounds) (server, error) { return wire.NewFast(n.fast(name, h, reg, b)) })
+}
+
+// openTLS is openViewers over TLS.
+func (n *Node) openTLS(d *door, h web.Handler, reg prometheus.Registerer, b bounds) (*viewers, error) {
+	const name = "viewers-tls"
+	return n.openServer(d, name, b, func(b bounds) (server, error) {
+		return wire.NewTLS(wire.TLSOptions{FastOptions: n.fast(name, h, reg, b), Config: n.certs.now.Load,
+			HandshakeTimeout: b.HeaderTimeout, Streams: b.streams})
+	})
+}
+
+func (n *Node) openServer(d *door, name string, b bounds, make func(bounds) (server, error)) (*viewers, error) {
+	v := &viewers{n: n, door: d, name: name, make: make}
+	first, err := make(b)
 	if err != nil {
 		return nil, err
 	}
@@ -70,17 +90,105 @@ func (n *Node) openViewers(d *door, name string, h web.Handler, reg prometheus.R
 	return v, nil
 }
 
+// entrance is where a node is asked for streams: in the clear, encrypted, or both.
+type entrance struct {
+	plainDoor, tlsDoor *door    // nil: there is none
+	plain, tls         *viewers // likewise
+}
+
+// openEntrance takes the addresses; their connections wait until it is opened.
+func (n *Node) openEntrance(listen string, t *config.TLS) (e *entrance, err error) {
+	e = &entrance{}
+	if listen != config.NoListener {
+		if e.plainDoor, err = openDoor("listen", listen, n.fail); err != nil {
+			return nil, err
+		}
+		n.addrs.Viewers = e.plainDoor.addr()
+	}
+	if t.On() {
+		if e.tlsDoor, err = openDoor("tls.listen", t.Listen, n.fail); err != nil {
+			e.abandon()
+			return nil, err
+		}
+		n.addrs.ViewersTLS = e.tlsDoor.addr()
+	}
+	return e, nil
+}
+
+// open makes the servers of the entrance; Run serves them.
+func (e *entrance) open(n *Node, h web.Handler, reg *prometheus.Registry, cfg func() *config.TLS, b bounds) (err error) {
+	if e.plainDoor != nil {
+		if e.plain, err = n.openViewers(e.plainDoor, "viewers", h, reg, b); err != nil {
+			return err
+		}
+	}
+	if e.tlsDoor != nil {
+		if n.certs, err = n.openCerts(cfg, certsEvery, newCertMetrics(reg)); err != nil {
+			return err
+		}
+		e.tls, err = n.openTLS(e.tlsDoor, h, reg, b)
+	}
+	return err
+}
+
+// abandon closes doors that nothing serves.
+func (e *entrance) abandon() {
+	for _, d := range []*door{e.plainDoor, e.tlsDoor} {
+		if d != nil {
+			_ = d.close(context.Background())
+		}
+	}
+}
+
+// changes prepares what a reload makes of listeners. All that can fail fails here, and
+// then nothing was changed.
+func (n *Node) changes(e *entrance, now, next bounds, t *config.TLS, more ...*viewers) (commit, drop func(), err error) {
+	var ready []*replacement
+	drop = func() {
+		for _, r := range ready {
+			r.drop()
+		}
+	}
+	var shown *loaded
+	if n.certs != nil {
+		if shown, err = n.certs.load(t); err != nil {
+			return nil, nil, err
+		}
+	}
+	if now != next {
+		for _, v := range append([]*viewers{e.plain, e.tls}, more...) {
+			if v == nil {
+				continue
+			}
+			r, err := v.prepare(next)
+			if err != nil {
+				drop()
+				return nil, nil, err
+			}
+			ready = append(ready, r)
+		}
+	}
+	return func() {
+		if shown != nil {
+			shown.commit()
+		}
+		for _, r := range ready {
+			r.commit()
+		}
+	}, drop, nil
+}
+
 // A replacement is a server with other limits that is ready to take a
 // listener's place.
 type replacement struct {
 	v    *viewers
-	next *wire.Fast
+	next server
 	dup  net.Listener
 }
 
 // prepare makes a server with other limits. All that can fail fails here.
-func (v *viewers) prepare(l config.Limits, log config.Log) (*replacement, error) {
-	next, err := v.fast(l, log)
+func (v *viewers) prepare(b bounds) (*replacement, error) {
+	next, err := v.make(b)
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,46 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"weir/cmd/weir/config"
 )
 
 type metrics struct {
 	reloaded, refused prometheus.Counter
 	pending           prometheus.Gauge
+}
+
+// certMetrics tell of the certificates of a TLS listener.
+type certMetrics struct {
+	applied, refused prometheus.Counter
+	expiry           *prometheus.GaugeVec
+}
+
+func newCertMetrics(reg prometheus.Registerer) *certMetrics {
+	auto := promauto.With(reg)
+	reloads := auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_tls_certificate_changes_total", Help: "Certificates found changed on disk, by result: applied or refused.",
+	}, []string{"result"})
+	return &certMetrics{
+		applied: reloads.WithLabelValues("applied"),
+		refused: reloads.WithLabelValues("refused"),
+		expiry: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_tls_certificate_expiry_seconds", Help: "When a certificate in force expires, in Unix time, by the first name that it is for.",
+		}, []string{"name"}),
+	}
+}
+
+// show replaces what is told: of two certificates for one name the one that expires first.
+func (m *certMetrics) show(all []config.Certificate) {
+	m.expiry.Reset()
+	first := map[string]int64{}
+	for _, c := range all {
+		at := c.Expires().Unix()
+		if have, ok := first[c.Name()]; !ok || at < have {
+			first[c.Name()] = at
+			m.expiry.WithLabelValues(c.Name()).Set(float64(at))
+		}
+	}
 }
 
 func newMetrics(reg *prometheus.Registry, version string, s *state) *metrics {

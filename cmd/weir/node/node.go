@@ -40,13 +40,13 @@ type Options[C config.Origin | config.Edge] struct {
 
 // Addrs are where a node really listens, host:port each, "" where it does not.
 type Addrs struct {
-	Viewers, Ingest, Peers, Gossip, Admin string
+	Viewers, ViewersTLS, Ingest, Peers, Gossip, Admin string
 }
 
 // fields are the addresses there are, for the log.
 func (a Addrs) fields() (fields []any) {
 	for _, l := range []struct{ name, addr string }{
-		{"viewers", a.Viewers}, {"ingest", a.Ingest}, {"peers", a.Peers}, {"gossip", a.Gossip}, {"admin", a.Admin},
+		{"viewers", a.Viewers}, {"viewers_tls", a.ViewersTLS}, {"ingest", a.Ingest}, {"peers", a.Peers}, {"gossip", a.Gossip}, {"admin", a.Admin},
 	} {
 		if l.addr != "" {
 			fields = append(fields, l.name, l.addr)
@@ -65,6 +65,7 @@ type Node struct {
 	drain   func() config.Drain // in force now
 	gossip  gossip              // nil: none
 	protect *protection         // of an edge; nil: none
+	certs   *certs              // of the TLS listener; nil: there is none
 
 	reload  func() (Applied, error)
 	metrics *metrics

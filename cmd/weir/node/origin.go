@@ -46,12 +46,12 @@ func NewOrigin(o Options[config.Origin]) (*Node, error) {
 // originNode is what a Node is made of when it is an origin.
 type originNode struct {
 	*Node
-	o       Options[config.Origin]
-	live    live[config.Origin]
-	origin  *origin.Origin
-	guarded switching // what viewers reach, behind the access check in force
-	public  web.Handler
-	viewers *viewers
+	o        Options[config.Origin]
+	live     live[config.Origin]
+	origin   *origin.Origin
+	guarded  switching // what viewers reach, behind the access check in force
+	public   web.Handler
+	entrance *entrance
 }
 
 // build sets up in the order that taking down reverses.
@@ -120,19 +120,22 @@ func (b *originNode) openFolder(cfg config.Ingest) error {
 }
 
 func (b *originNode) openViewerDoor(cfg *config.Origin) error {
-	d, err := openDoor("listen", cfg.Listen, b.fail)
+	e, err := b.openEntrance(cfg.Listen, &cfg.TLS)
 	if err != nil {
 		return err
 	}
-	b.addrs.Viewers = d.addr()
+	b.entrance = e
 	b.public = b.origin.Viewers()
 	b.guarded.set(access(cfg.Access, b.log).Guard(b.public))
 	var h web.Handler = &b.guarded
 	if b.o.Viewers != nil {
 		h = b.o.Viewers(h)
 	}
-	b.viewers, err = b.openViewers(d, "viewers", h, b.o.Registry, cfg.Limits, cfg.Log, 0)
-	return err
+	if err := e.open(b.Node, h, b.o.Registry, func() *config.TLS { return &b.live.get().TLS }, originBounds(cfg)); err != nil {
+		e.abandon()
+		return err
+	}
+	return nil
 }
 
 func (b *originNode) openIngest(cfg *config.Origin) error {
@@ -167,16 +170,18 @@ func (b *originNode) openIngest(cfg *config.Origin) error {
 
 // apply puts new in force.
 func (b *originNode) apply(old, new *config.Origin) error {
-	if old.Limits != new.Limits || old.Log.Requests != new.Log.Requests {
-		next, err := b.viewers.prepare(new.Limits, new.Log)
-		if err != nil {
-			return err
-		}
-		next.commit()
+	commit, _, err := b.changes(b.entrance, originBounds(old), originBounds(new), &new.TLS)
+	if err != nil {
+		return err
 	}
+	commit()
 	b.guarded.set(access(new.Access, b.log).Guard(b.public))
 	setLevel(b.o.Level, new.Log)
 	return nil
+}
+
+func originBounds(c *config.Origin) bounds {
+	return bounds{Limits: c.Limits, requests: c.Log.Requests, streams: c.TLS.Streams}
 }
 
 // publishers returns who may push now, made anew only when a reload changed it.
@@ -218,7 +223,7 @@ func access(a config.Access, log *slog.Logger) origin.Access {
 		keys = append(keys, k.Secret)
 	}
 	mode := map[string]origin.AccessMode{config.AccessOpen: origin.AccessOpen,
-		config.AccessPullKey: origin.AccessPullKey, config.AccessCIDR: origin.AccessCIDR}[a.Mode]
+		config.AccessPullKey: origin.AccessPullKey, config.AccessCIDR: origin.AccessCIDR, config.AccessMTLS: origin.AccessMTLS}[a.Mode]
 	return origin.Access{
 		Mode:  mode,
 		Keys:  func() []string { return keys },

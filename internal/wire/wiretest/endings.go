@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,7 +176,7 @@ func errorStatus(t *testing.T, start Start) {
 func shutdown(t *testing.T, start Start) {
 	w, body := growing(-1)
 	base, stop := start(t, always(func() *web.Response { return web.NewResponse(200, body) }))
-	c := dial(t, base[len("http://"):])
+	c := dial(t, strings.TrimPrefix(base, "http://"))
 	c.get("/", "")
 	_, _ = w.Write([]byte("begun"))
 	resp := c.head("GET")

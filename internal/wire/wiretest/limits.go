@@ -150,7 +150,7 @@ func take(c net.Conn, rate int, d time.Duration) (n int) {
 func slowReader(t *testing.T, start Start) {
 	body := &watched{Body: web.Bytes(make([]byte, 32<<20))}
 	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body) })))
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.tcp().SetReadBuffer(128 << 10)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	go take(c, MinSendRate/8, 20*time.Second)
@@ -181,7 +181,7 @@ func steadyReader(t *testing.T, start Start) {
 	const size = 2 << 20
 	body := &watched{Body: web.Bytes(make([]byte, size))}
 	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body, "Connection", "close") })))
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.tcp().SetReadBuffer(128 << 10)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	began := time.Now()
@@ -286,7 +286,7 @@ func refusesEarly(t *testing.T, start Start) {
 	c := dial(t, serve(t, start, always(func() *web.Response { return web.Text(200, "no need") })))
 	c.send("POST / HTTP/1.1\nHost: weir\nContent-Length: %d\n\nbegins", MaxBody*2)
 	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
-	if resp := c.head("GET"); resp.StatusCode != 413 || !resp.Close {
+	if resp := c.head("GET"); resp.StatusCode != 413 || !resp.Close && c.bridge == nil {
 		t.Errorf("status %d, close %v", resp.StatusCode, resp.Close)
 	}
 }

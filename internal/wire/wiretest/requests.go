@@ -49,7 +49,7 @@ func arrives(t *testing.T, start Start) {
 	if req.Header.Get("Accept") != "*/*" || req.Header.Get("Cookie") != "a=b" || !req.Header.Has("x-empty") || req.Header.Has("Host") {
 		t.Errorf("header %v", slices.Collect(req.Header.All()))
 	}
-	if req.Body != nil || req.TLS || req.Remote.String() != c.LocalAddr().String() {
+	if req.Body != nil || req.TLS != c.secure || req.ClientCert || req.Remote.String() != c.from() {
 		t.Errorf("body %v, TLS %v, remote %v", req.Body, req.TLS, req.Remote)
 	}
 }
@@ -85,6 +85,9 @@ func pathTricks(t *testing.T, start Start) {
 	for _, target := range []string{"/a/../b", "/a/%2e%2e/b", "/a/./b", "//a", "/a//b", "/a%2fb", "/a%5cb", "/%00", "/a%zz",
 		"/a\\b", "http://weir/a", "*", "/a#b", "/%c3%28"} {
 		c := dial(t, addr)
+		if c.bridge != nil && (target == "/a%zz" || target == "http://weir/a") {
+			continue // no path at all in HTTP/2: the stream is reset
+		}
 		method := "GET"
 		if target == "*" {
 			method = "OPTIONS"

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,20 +33,28 @@ const (
 )
 
 // A Start starts an adapter over h on a free port and returns the address to
-// reach it at, like "http://127.0.0.1:1234". Stop shuts it down gracefully, and
-// fails the test if that takes longer than ten seconds.
+// reach it at, like "http://127.0.0.1:1234", "https://..." for HTTP/1.1 over TLS
+// or "h2://..." for HTTP/2 over TLS. Stop shuts it down gracefully, and fails
+// the test if that takes longer than ten seconds.
 type Start func(t *testing.T, h web.Handler) (baseURL string, stop func())
 
-// Run puts the adapter that start starts through the suite.
-func Run(t *testing.T, start func(t *testing.T, h web.Handler) (baseURL string, stop func())) {
+// Run puts the adapter that start starts through the suite, but for the tests
+// named, which ask what its protocol does not have.
+func Run(t *testing.T, start func(t *testing.T, h web.Handler) (baseURL string, stop func()), but ...string) {
 	for _, part := range []struct {
 		name  string
 		tests map[string]func(*testing.T, Start)
 	}{
 		{"Bodies", bodies}, {"Endings", endings}, {"Requests", requests}, {"Limits", limits}, {"Smuggling", smuggling}, {"Interim", interim},
 	} {
+		if slices.Contains(but, part.name) {
+			continue
+		}
 		t.Run(part.name, func(t *testing.T) {
 			for name, test := range part.tests {
+				if slices.Contains(but, name) {
+					continue
+				}
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					test(t, start)
@@ -98,19 +107,18 @@ func growing(n int64) (*spool.Writer, *watched) {
 // A conn is a client's connection, looked at byte by byte.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
-	t *testing.T
+	r      *bufio.Reader
+	t      *testing.T
+	secure bool    // over TLS
+	bridge *bridge // nil: HTTP/1.1
 }
 
-func dial(t *testing.T, addr string) *conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
+// from is where the adapter sees the client.
+func (c *conn) from() string {
+	if c.bridge != nil {
+		return c.bridge.from().String()
 	}
-	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	return &conn{Conn: c, r: bufio.NewReader(c), t: t}
+	return c.LocalAddr().String()
 }
 
 // send writes text, in which a line ends with \n for \r\n.
