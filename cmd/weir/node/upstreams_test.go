@@ -25,24 +25,24 @@ import (
 	"weir/cmd/weir/config"
 )
 
-// authority makes certificates, as files of PEM in dir.
-type authority struct {
+// An issuer makes certificates, as files of PEM in dir.
+type issuer struct {
 	t    *testing.T
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority writes its own certificate into NAME.pem.
-func newAuthority(t *testing.T, dir, name string) *authority {
+// newIssuer writes its own certificate into NAME.pem.
+func newIssuer(t *testing.T, dir, name string) *issuer {
 	t.Helper()
-	a := &authority{t: t, dir: dir}
+	a := &issuer{t: t, dir: dir}
 	a.issue(name, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
 	return a
 }
 
 // issue writes NAME.pem and NAME.key.
-func (a *authority) issue(name string, c *x509.Certificate) (pair tls.Certificate) {
+func (a *issuer) issue(name string, c *x509.Certificate) (pair tls.Certificate) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -92,8 +92,8 @@ func loaded(t *testing.T, file, text string) *config.Edge {
 // names: all from the operator's file, and changed by a reload.
 func TestAnEdgeAsksAnOriginBehindMutualTLS(t *testing.T) {
 	dir := t.TempDir()
-	ca := newAuthority(t, dir, "ca")
-	newAuthority(t, dir, "stranger")
+	ca := newIssuer(t, dir, "ca")
+	newIssuer(t, dir, "stranger")
 	ca.issue("edge", &x509.Certificate{Subject: pkix.Name{CommonName: "edge"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
