@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,13 +88,16 @@ func TestCA23LocationsOfTheSameOriginAreInvalidatedToo(t *testing.T) {
 // A page is being fetched while it is changed: the old one does not come back.
 func TestCA40APurgeDuringAFillLeavesNothingOld(t *testing.T) {
 	rowAll(t, func(t *testing.T, e *Edge, o *fo) {
-		version := "old"
+		var changed atomic.Bool
 		o.answer = func(_ context.Context, req *web.Request) (*web.Response, error) {
 			if req.Method == "PUT" {
-				version = "new"
+				changed.Store(true)
 				return web.NewResponse(204, nil), nil
 			}
-			v := version
+			v := "old"
+			if changed.Load() {
+				v = "new"
+			}
 			time.Sleep(2 * time.Second)
 			return web.NewResponse(200, web.String(v), "Cache-Control", "max-age=3600"), nil
 		}

@@ -133,8 +133,13 @@ func TestAnEdgeIsAReverseProxyForAnything(t *testing.T) {
 		t.Errorf("%d %q", resp.StatusCode, text)
 	}
 	before := s.writes.Load()
-	if resp, _ := do("POST", "/a", bytes.NewReader(make([]byte, 2<<20))); resp.StatusCode != 413 || s.writes.Load() != before {
-		t.Errorf("a body above proxy.max_body: %d", resp.StatusCode)
+	// The answer may be lost where the client still sends when the connection is closed.
+	resp, err := http.Post(base+"/a", "text/plain", bytes.NewReader(make([]byte, 2<<20)))
+	if err == nil {
+		resp.Body.Close()
+	}
+	if err == nil && resp.StatusCode != 413 || s.writes.Load() != before {
+		t.Errorf("a body above proxy.max_body: %v, %d writes", resp, s.writes.Load()-before)
 	}
 	if resp, _ := do("TRACE", "/a", nil); resp.StatusCode != 405 {
 		t.Errorf("TRACE: %d", resp.StatusCode)
