@@ -116,7 +116,7 @@ func (s *stream) Drain(ctx context.Context, w io.Writer) (int64, error) {
 		switch brought += more; {
 		case err == nil:
 			s.f.e.metrics.resumes.WithLabelValues("ok").Inc()
-			s.f.e.log.Info("a body that was cut went on from another upstream", "path", web.MaskPath(s.f.q.path), "err", first)
+			s.f.e.log.Info("a body that was cut went on", "path", web.MaskPath(s.f.q.path), "err", first)
 			return n, nil
 		case ctx.Err() != nil || sink.err != nil:
 			return n, err
