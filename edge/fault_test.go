@@ -209,6 +209,7 @@ func TestAFaultThatCannotBeMendedIsACut(t *testing.T) {
 			{"another range", `"v1"`, lying("bytes 7-9/100000", "xxx", "ETag", `"v1"`)},
 			{"a range that is none", `"v1"`, lying("garbage", text, "ETag", `"v1"`)},
 			{"a range of no version", `"v1"`, lying("bytes 5000-99999/100000", text[5000:])},
+			{"the same, but less", `"v1"`, func(r *rotten) { r.text, r.ranges = "", false }},
 			{"gone", `"v1"`, func(r *rotten) { r.answer = answering(404, "gone") }},
 			{"refused", `"v1"`, func(r *rotten) { r.answer = answering(403, "no") }},
 		} {

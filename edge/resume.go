@@ -116,7 +116,9 @@ func (s *stream) Drain(ctx context.Context, w io.Writer) (int64, error) {
 		switch brought += more; {
 		case err == nil:
 			s.f.e.metrics.resumes.WithLabelValues("ok").Inc()
-			s.f.e.log.Info("a body that was cut went on", "path", web.MaskPath(s.f.q.path), "err", first)
+			if ok, before := s.f.e.quiet.allow("resume"); ok {
+				s.f.e.log.Info("a body that was cut went on", "path", web.MaskPath(s.f.q.path), "err", first, "not_logged_before", before)
+			}
 			return n, nil
 		case ctx.Err() != nil || sink.err != nil:
 			return n, err
