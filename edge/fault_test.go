@@ -222,6 +222,9 @@ func TestAFaultThatCannotBeMendedIsACut(t *testing.T) {
 				how.second(second)
 				mended := second.answer
 				for i, place := range places {
+					if !sized && place == 0 && how.name == "the same, but less" {
+						continue // nothing had come: this is it
+					}
 					// The first one is dead from its cut on.
 					first.tag, first.cuts, first.asked, second.asked = how.tag, make([]int, 100), nil, nil
 					first.cuts[0] = place
