@@ -269,7 +269,7 @@ func (s *stream) goesOn(resp *web.Response, from, at int64) (skip int64, ok bool
 // comes from position at on.
 func (s *stream) take(ctx context.Context, w *sinkWriter, resp *web.Response, skip, at int64) (int64, error) {
 	defer resp.Close()
-	n, err := web.Copy(ctx, w, resp.Body, skip)
+	n, err := web.Copy(ctx, w, resp.Body.(*held).Body, skip) // as it comes, not gathered in memory first
 	if length := s.part.length(); err == nil && length >= 0 && at-s.part.first+n != length {
 		err = fmt.Errorf("%w: at %d bytes of %d", web.ErrAborted, at-s.part.first+n, length)
 	}
