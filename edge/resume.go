@@ -116,7 +116,9 @@ func (s *stream) Drain(ctx context.Context, w io.Writer) (int64, error) {
 		switch brought += more; {
 		case err == nil:
 			s.f.e.metrics.resumes.WithLabelValues("ok").Inc()
-			s.f.e.log.Info("a body that was cut went on from another upstream", "path", web.MaskPath(s.f.q.path), "err", first)
+			if ok, before := s.f.e.quiet.allow("resume"); ok {
+				s.f.e.log.Info("a body that was cut went on", "path", web.MaskPath(s.f.q.path), "err", first, "not_logged_before", before)
+			}
 			return n, nil
 		case ctx.Err() != nil || sink.err != nil:
 			return n, err
@@ -267,51 +269,9 @@ func (s *stream) goesOn(resp *web.Response, from, at int64) (skip int64, ok bool
 // comes from position at on.
 func (s *stream) take(ctx context.Context, w *sinkWriter, resp *web.Response, skip, at int64) (int64, error) {
 	defer resp.Close()
-	n, err := web.Copy(ctx, w, resp.Body, skip)
+	n, err := web.Copy(ctx, w, resp.Body.(*held).Body, skip) // as it comes, not gathered in memory first
 	if length := s.part.length(); err == nil && length >= 0 && at-s.part.first+n != length {
 		err = fmt.Errorf("%w: at %d bytes of %d", web.ErrAborted, at-s.part.first+n, length)
-	}
-	return n, err
-}
-
-// sinkWriter remembers that it was not upstream that failed.
-type sinkWriter struct {
-	w   io.Writer
-	err error
-}
-
-// Write implements [io.Writer].
-func (s *sinkWriter) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
-	s.err = err
-	return n, err
-}
-
-// ReadFrom implements [io.ReaderFrom]: where the bytes are to lie they are read to.
-func (s *sinkWriter) ReadFrom(r io.Reader) (int64, error) {
-	to, ok := s.w.(io.ReaderFrom)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{s}, r)
-	}
-	src := &sourceReader{r: r}
-	n, err := to.ReadFrom(src)
-	if err != nil && src.err == nil {
-		s.err = err
-	}
-	return n, err
-}
-
-// sourceReader remembers that it was upstream that failed.
-type sourceReader struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements [io.Reader].
-func (s *sourceReader) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
 	}
 	return n, err
 }

@@ -174,3 +174,29 @@ func TestARestThatIsTooShortIsNoRest(t *testing.T) {
 		}
 	})
 }
+
+// networked is a body that must not be gathered in memory.
+type networked struct{ rottenDrainer }
+
+func (networked) View(int64) ([]byte, web.State) { panic("gathered") }
+func (networked) Watch(int64, func()) func()     { panic("gathered") }
+
+// The rest of a film that passes through is moved on as it comes: its memory is
+// in no budget.
+func TestARestIsNotGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		e := newEdge(t, Options{}, &fake{answer: func(_ context.Context, req *web.Request) (*web.Response, error) {
+			resp := web.Select(req, web.NewResponse(200, web.String(whole), "ETag", `"v1"`, "Cache-Control", "max-age=60"))
+			cut := -1
+			if asked++; asked == 1 {
+				cut = 10
+			}
+			resp.Body = networked{rottenDrainer{&rottenBody{resp.Body, cut, true}}}
+			return resp, nil
+		}})
+		if g := get(t, e, "/a.m4s"); g.text != whole || g.err != nil || asked != 2 {
+			t.Errorf("%q, %v, %d requests", g.text, g.err, asked)
+		}
+	})
+}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -174,35 +173,4 @@ func (e *Edge) drop(o *object) {
 		}
 	}
 	e.cache.Invalidate(o.q.key)
-}
-
-// wholes remembers objects of which upstream knows no ranges although it did
-// not say so: they are passed through.
-type wholes struct {
-	mu    sync.Mutex // guards until
-	until map[string]time.Time
-}
-
-const (
-	wholeTTL  = 10 * time.Minute
-	maxWholes = 1024
-)
-
-func (w *wholes) has(key string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	until, ok := w.until[key]
-	return ok && time.Now().Before(until)
-}
-
-func (w *wholes) add(key string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.until == nil {
-		w.until = map[string]time.Time{}
-	}
-	if len(w.until) >= maxWholes {
-		clear(w.until) // each costs one more question to be found out again
-	}
-	w.until[key] = time.Now().Add(wholeTTL)
 }

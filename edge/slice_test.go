@@ -27,7 +27,10 @@ type film struct {
 
 func (f *film) handler() web.Handler {
 	f.answer = func(_ context.Context, req *web.Request) (*web.Response, error) {
-		resp := web.NewResponse(200, web.String(f.text), append([]string{"Cache-Control", "max-age=60", "ETag", f.tag, "Content-Type", "video/mp4"}, f.pairs...)...)
+		f.mu.Lock()
+		text, tag := f.text, f.tag
+		f.mu.Unlock()
+		resp := web.NewResponse(200, web.String(text), append([]string{"Cache-Control", "max-age=60", "ETag", tag, "Content-Type", "video/mp4"}, f.pairs...)...)
 		if f.loose {
 			req.Header.Del("If-Range")
 		}
@@ -52,6 +55,13 @@ func (c *counting) Drain(ctx context.Context, w io.Writer) (int64, error) {
 	n, err := c.rottenDrainer.Drain(ctx, w)
 	c.sent.Add(n)
 	return n, err
+}
+
+// replace makes it another version.
+func (f *film) replace(text, tag string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.text, f.tag = text, tag
 }
 
 func (f *film) asks() (whole, parts int) {
@@ -247,7 +257,7 @@ func TestRG09VersionsAreNeverMixed(t *testing.T) {
 			var seen strings.Builder
 			_, err = web.Copy(context.Background(), writerFunc(func(p []byte) (int, error) {
 				if seen.Len() < after*testSlice && seen.Len()+len(p) >= after*testSlice {
-					o.text, o.tag = second, `"v2"`
+					o.replace(second, `"v2"`)
 				}
 				return seen.Write(p)
 			}), resp.Body, 0)
@@ -279,7 +289,7 @@ func TestRG09WhoBeginsGetsTheNewVersion(t *testing.T) {
 		o := &film{text: filmText, tag: `"v1"`}
 		e := newEdge(t, inSlices(), o.handler())
 		get(t, e, "/film.mp4", "Range", "bytes=0-9")
-		o.text, o.tag = second, `"v2"`
+		o.replace(second, `"v2"`)
 		g := get(t, e, "/film.mp4", "Range", "bytes=500000-500009")
 		if g.Status != 206 || g.text != second[500000:500010] || g.Get("ETag") != `"v2"` || g.err != nil {
 			t.Errorf("%d %q, %d bytes, %v", g.Status, g.Get("ETag"), len(g.text), g.err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -267,4 +268,45 @@ func TestAFaultOnTheWireThatCannotBeMendedIsSeen(t *testing.T) {
 		}
 	}
 	t.Logf("%d faults", rows)
+}
+
+// A range of a segment that its origin sends in chunks, without a length, comes
+// as soon as its last byte is there, with a length of its own.
+func TestARangeOfWhatArrivesInChunksComesBeforeTheEnd(t *testing.T) {
+	text, more := noise(10_000), make(chan struct{})
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("ETag", `"v1"`)
+		_, _ = io.WriteString(w, text[:5000])
+		_ = http.NewResponseController(w).Flush()
+		<-more
+		_, _ = io.WriteString(w, text[5000:])
+	}))
+	defer origin.Close()
+	base, err := url.Parse(origin.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := wire.NewClient(wire.ClientOptions{Base: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	at := door(t, newEdge(t, Options{}, client))
+	resp, got, err := fetch(t, at+"/s.m4s", "Range", "bytes=1000-4999")
+	if err != nil || resp.StatusCode != 206 || got != text[1000:5000] || resp.ContentLength != 4000 || resp.Header.Get("Content-Range") != "bytes 1000-4999/*" {
+		t.Errorf("%d %q, %d bytes, %v", resp.StatusCode, resp.Header.Get("Content-Range"), len(got), err)
+	}
+	var all sync.WaitGroup
+	for field, want := range map[string]string{"bytes=9000-": text[9000:], "bytes=-5": text[9995:], "bytes=4000-99999": text[4000:], "bytes=7000-7999": text[7000:8000]} {
+		all.Go(func() {
+			resp, got, err := fetch(t, at+"/s.m4s", "Range", field)
+			if err != nil || resp.StatusCode != 206 || got != want || !strings.HasSuffix(resp.Header.Get("Content-Range"), "/10000") && !strings.HasSuffix(resp.Header.Get("Content-Range"), "/*") {
+				t.Errorf("%s: %d %q, %d bytes, %v", field, resp.StatusCode, resp.Header.Get("Content-Range"), len(got), err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(more)
+	all.Wait()
 }

@@ -112,8 +112,8 @@ func Await(ctx context.Context, b Body, off int64) ([]byte, State, error) {
 
 // Copy writes b from off on to w as the bytes arrive, and returns how many it
 // wrote. The error is nil only if the whole rest was written: an aborted body
-// is [ErrAborted], wrapped in what the body knows of the reason. It does not
-// close b.
+// is [ErrAborted], wrapped in what the body knows of the reason, and so is one
+// that ends before off. It does not close b.
 func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
 	if d, ok := b.(Drainer); ok {
 		if off == 0 {
@@ -126,6 +126,9 @@ func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
 		}
 		cut := &cutter{w: w, skip: off, left: math.MaxInt64}
 		_, err := d.Drain(ctx, cut)
+		if err == nil && cut.skip > 0 {
+			err = ErrAborted
+		}
 		return cut.done, err
 	}
 	start := off
@@ -135,6 +138,11 @@ func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
 			return off - start, err
 		}
 		if len(p) == 0 {
+			if st == Complete && off == start && off > 0 {
+				if p, _ := b.View(off - 1); len(p) == 0 {
+					st = Aborted // it ended before off
+				}
+			}
 			if st == Aborted {
 				return off - start, AbortReason(b)
 			}
