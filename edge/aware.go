@@ -16,8 +16,6 @@ import (
 
 // AwareOptions configures an [Aware]. The zero value of a field is its default.
 type AwareOptions struct {
-	// QueryAll must be that of the edge.
-	QueryAll bool
 	// NoPrefetch leaves the next segments to the viewers.
 	NoPrefetch bool
 	// Hold bounds how long a request waits for a segment that is due and that
@@ -39,17 +37,21 @@ type AwareOptions struct {
 // all of them. Its Judge belongs into the options of the edge's cache, itself
 // into those of the edge.
 type Aware struct {
-	opts    AwareOptions
-	e       *Edge // whose fills it looks at
-	book    *schedule.Book
-	seen    *seen
-	metrics *awareMetrics
+	opts     AwareOptions
+	e        *Edge // whose fills it looks at; set when that is made
+	queryAll bool  // as that keys
+	book     *schedule.Book
+	seen     *seen
+	metrics  *awareMetrics
 
 	reading atomic.Int64 // bytes of playlists being read
 	missing missing
 	holds   holds
 	ahead   prefetcher
 }
+
+// serve makes a that of e.
+func (a *Aware) serve(e *Edge) { a.e, a.queryAll = e, e.opts.QueryAll }
 
 // NewAware returns an Aware for one edge.
 func NewAware(o AwareOptions) *Aware {
@@ -123,7 +125,7 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 	case resp.Status == http.StatusNotFound && !list:
 		resp, err = a.hold(ctx, f, resp, start)
 	case resp.Status == http.StatusNotModified && prior != nil:
-		a.book.Again(a.rendition(f.q.key), prior.ETag(), 0) // upstream does not lag
+		a.book.Again(a.rendition(f.q.key), prior.ETag(), 0, time.Now()) // upstream does not lag
 	}
 	if err != nil || resp.Status != http.StatusOK || resp.Body == nil ||
 		!list && (f.q.class != cache.Other || !isPlaylist(resp.Get("Content-Type"))) {
@@ -146,7 +148,7 @@ func (a *Aware) rendition(key string) string {
 	if !ok {
 		return key
 	}
-	if !a.opts.QueryAll {
+	if !a.queryAll {
 		return path // the query is directives alone
 	}
 	if query = withoutDirectives(query); query == "" {

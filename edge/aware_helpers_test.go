@@ -106,7 +106,7 @@ func awareEdge(t *testing.T, ao AwareOptions, o Options, origins ...web.Handler)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Cache, o.Aware, o.QueryAll = c, a, ao.QueryAll
+	o.Cache, o.Aware = c, a
 	t.Cleanup(func() { // after the edge's own
 		if n := slab.InUse(); n != 0 {
 			t.Errorf("%d bytes were never given back", n)

@@ -151,7 +151,7 @@ func TestWhatLeadsElsewhereIsNeverFetched(t *testing.T) {
 }
 
 func TestURIsAreResolvedAsPlayersDo(t *testing.T) {
-	hls, all := &Aware{}, &Aware{opts: AwareOptions{QueryAll: true}}
+	hls, all := &Aware{}, &Aware{queryAll: true}
 	base := &question{path: "/a b/c/index.m3u8"}
 	f := func(ref, want, wantAll string) {
 		t.Helper()

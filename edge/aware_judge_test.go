@@ -232,7 +232,7 @@ func TestDirectivesAreSetApartUnderQueryAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStudio()
 		s.list("/v/index.m3u8", 11, 5, "Cache-Control", "max-age=86400")
-		e := awareEdge(t, AwareOptions{QueryAll: true}, Options{}, s)
+		e := awareEdge(t, AwareOptions{}, Options{QueryAll: true}, s)
 		newest := windowOf(11, 5)
 		says(t, e, "/v/index.m3u8?x=1&_HLS_msn=15", 200, newest)
 		s.list("/v/index.m3u8", 10, 5, "Cache-Control", "max-age=86400")

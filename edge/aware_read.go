@@ -63,7 +63,7 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 	if strings.HasPrefix(tag, "W/") {
 		tag = "" // it does not name the bytes
 	}
-	if tag != "" && a.book.Again(id, tag, 0) {
+	if tag != "" && a.book.Again(id, tag, 0, now) {
 		return a.again(resp, body, id, f.q.key, now)
 	}
 	text := raw
@@ -75,7 +75,7 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 		}
 	}
 	digest := maphash.Bytes(a.seen.seed, text)
-	if tag == "" && a.book.Again(id, "", digest) {
+	if tag == "" && a.book.Again(id, "", digest, now) {
 		return a.again(resp, body, id, f.q.key, now)
 	}
 	l, err := schedule.Scan(text)

@@ -34,7 +34,7 @@ func (a *Aware) resolve(q *question, ref string) string {
 	}
 	query := u.RawQuery
 	switch class := classOf(path); {
-	case a.opts.QueryAll:
+	case a.queryAll:
 		query = dropParameter(query, cmcdParameter)
 	case class == cache.Playlist, class == cache.Other:
 		d, err := playlist.ParseDirectives(query)

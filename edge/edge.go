@@ -202,7 +202,7 @@ func New(o Options) (*Edge, error) {
 	}
 	e.metrics = newMetrics(e, o.Registerer)
 	if e.aware = o.Aware; e.aware != nil {
-		e.aware.e = e
+		e.aware.serve(e)
 	}
 	return e, nil
 }

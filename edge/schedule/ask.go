@@ -109,7 +109,7 @@ func (b *Book) Answered(key string, has bool, size int64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if o := b.objects[key]; o != nil {
-		if has && size > 0 && o.dur > 0 {
+		if has && size > 0 && o.dur > 0 && !o.shared {
 			o.of.media += size
 			o.of.seconds += o.dur
 			if o.of.seconds > 10*time.Minute {
@@ -184,14 +184,14 @@ func (b *Book) Limit(id, key string, now time.Time) (Limit, bool) {
 
 // Again reports whether tag, or else digest, is that of the newest version of a
 // rendition: there is nothing to learn from it but that upstream does not lag.
-func (b *Book) Again(id, tag string, digest uint64) bool {
+func (b *Book) Again(id, tag string, digest uint64, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.renditions[id]
 	if r == nil || !(tag != "" && slices.Contains(r.tags, tag) || tag == "" && r.digest == digest) {
 		return false
 	}
-	r.lagging, r.suspect = time.Time{}, suspect{}
+	r.lagging, r.suspect, r.seen = time.Time{}, suspect{}, now
 	return true
 }
 

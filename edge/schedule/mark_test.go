@@ -40,7 +40,7 @@ func TestAVersionThatLagsIsOlder(t *testing.T) {
 	}
 	rep := tell(t, b, 12, window(10, 5))
 	expect(t, "lagging anew", rep.Lagging, time.Duration(0))
-	if !b.Again("/v/index.m3u8", "", 0) == b.Again("/v/index.m3u8", "", 0) {
+	if b.Again("/v/index.m3u8", "", 0, at(12)) {
 		t.Error("a digest of nothing is known")
 	}
 }
@@ -51,12 +51,12 @@ func TestWhatIsKnownByItsTagEndsALag(t *testing.T) {
 	tag := func(v *Version) { v.Tag = `"t1"` }
 	tell(t, b, 0, window(10, 5), tag)
 	tell(t, b, 1, window(10, 4))
-	if b.Again("/v/index.m3u8", `"t0"`, 0) || b.Again("/w/index.m3u8", `"t1"`, 0) || !b.Again("/v/index.m3u8", `"t1"`, 0) {
+	if b.Again("/v/index.m3u8", `"t0"`, 0, at(2)) || b.Again("/w/index.m3u8", `"t1"`, 0, at(2)) || !b.Again("/v/index.m3u8", `"t1"`, 0, at(2)) {
 		t.Error("the tag of the newest version, and no other, is known")
 	}
 	expect(t, "lag", tell(t, b, 9, window(10, 4)).Lagging, time.Duration(0))
 	tell(t, b, 10, window(11, 5))
-	if b.Again("/v/index.m3u8", `"t1"`, 0) {
+	if b.Again("/v/index.m3u8", `"t1"`, 0, at(2)) {
 		t.Error("the tag of a version before is known")
 	}
 }
@@ -183,4 +183,14 @@ func TestAnOriginThatHasStoppedHasNotBegunAnew(t *testing.T) {
 	for i := range 4 {
 		expect(t, "lags", tell(t, b, 132+2*float64(i), window(47+i, 5)).Verdict, Older)
 	}
+}
+
+// What was shown an hour ago nobody plays any more: whatever there is now is right.
+func TestWhatNobodyHasSeenForLongIsForgotten(t *testing.T) {
+	b := New(Options{})
+	tell(t, b, 0, window(100, 5))
+	expect(t, "half a minute later", tell(t, b, 30, window(99, 5)).Verdict, Older)
+	expect(t, "it lags for ever", tell(t, b, 3000, window(99, 5)).Verdict, Older)
+	expect(t, "it is there again", tell(t, b, 3001, window(100, 5)).Verdict, Same)
+	expect(t, "half a minute later", tell(t, b, 3032, window(0, 5)).Verdict, Restarted)
 }

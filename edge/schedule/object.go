@@ -14,6 +14,7 @@ type object struct {
 	longest time.Duration // of the playlists that listed it
 	listed  time.Time     // first
 	hint    bool          // it is announced, and not there yet
+	shared  bool          // several segments are parts of it
 
 	leaves time.Time // when nobody may want it any more; zero: it is listed
 	at     int       // its place in Book.leaving; -1: none

@@ -47,6 +47,13 @@ const maxPast = 256
 // copyCost is charged for a copy beside its bytes, and for a rendition.
 const copyCost = 1 << 10
 
+// Nobody still plays what was shown last so many target durations ago, or so long:
+// what comes then is taken as it is. An hour-old copy would help nobody.
+const (
+	forgotten      = 10
+	leastForgotten = 30 * time.Second
+)
+
 // Observe takes a version of a media playlist in.
 func (b *Book) Observe(v Version) Report {
 	b.mu.Lock()
@@ -69,6 +76,9 @@ func (b *Book) Observe(v Version) Report {
 			rep.Verdict = Older // until it is told whole
 		}
 	}
+	if rep.Verdict == Older && r.lagging.IsZero() && v.Now.Sub(r.seen) > max(forgotten*r.target, leastForgotten) && l.Skipped == 0 {
+		rep.Verdict = Restarted
+	}
 	if rep.Verdict == Older {
 		if r.lagging.IsZero() {
 			r.lagging = v.Now
@@ -87,6 +97,7 @@ func (b *Book) Observe(v Version) Report {
 		r.lagging, r.suspect, r.tags = time.Time{}, suspect{}, nil
 		r.since, r.mark = v.Now, m
 	}
+	r.seen = v.Now
 	if v.Tag != "" && !slices.Contains(r.tags, v.Tag) && len(r.tags) < 4 {
 		r.tags = append(r.tags, strings.Clone(v.Tag))
 	}
@@ -248,6 +259,7 @@ type namer struct {
 
 	mapURI, keyURI  string // that which section and secret are
 	section, secret *object
+	last            *object   // of the segment before
 	fresh           []*object // what had not been heard of
 	elsewhere       int
 }
@@ -259,7 +271,10 @@ func (n *namer) entry(s *Segment) entry {
 	e := entry{uri: strings.Clone(s.URI), dur: s.Duration, gap: s.Gap}
 	e.section = n.again(s.Map, &n.mapURI, &n.section)
 	e.secret = n.again(s.Key, &n.keyURI, &n.secret)
-	e.obj = n.mention(s.URI, s.Duration)
+	if e.obj = n.mention(s.URI, s.Duration); e.obj != nil {
+		e.obj.shared = e.obj.shared || e.obj == n.last
+		n.last = e.obj
+	}
 	if s.Gap && e.obj != nil { // there is nothing to be had
 		n.fresh = slices.DeleteFunc(n.fresh, func(o *object) bool { return o == e.obj })
 	}

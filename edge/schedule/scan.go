@@ -39,7 +39,7 @@ type Listing struct {
 	Target                  time.Duration
 	Sequence, Discontinuity uint64
 	Skipped                 int // segments that a delta update leaves out in front
-	End, Event              bool
+	End                     bool
 	Segments                []Segment
 	Parts                   []string // all parts listed
 	Tail                    int      // parts behind the last segment
@@ -167,8 +167,6 @@ func (s *scanner) tag(line string) (err error) {
 		l.Sequence, err = number(value)
 	case "#EXT-X-DISCONTINUITY-SEQUENCE":
 		l.Discontinuity, err = number(value)
-	case "#EXT-X-PLAYLIST-TYPE":
-		l.Event = value == "EVENT"
 	case "#EXT-X-ENDLIST":
 		l.End = true
 	case "#EXT-X-GAP":

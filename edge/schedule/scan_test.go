@@ -16,7 +16,7 @@ func TestAPlaylistIsReadForNamesNumbersAndTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "listing", fmt.Sprintf("%+v", *l), "{Multivariant:false Variants:[] Target:4s Sequence:7 Discontinuity:3 Skipped:0 End:false Event:false "+
+	expect(t, "listing", fmt.Sprintf("%+v", *l), "{Multivariant:false Variants:[] Target:4s Sequence:7 Discontinuity:3 Skipped:0 End:false "+
 		"Segments:[{URI:seg7.m4s Map:init,1.mp4 Key:k Duration:3.5s Gap:false} {URI:seg8.m4s Map:init,1.mp4 Key:k Duration:4s Gap:true}] "+
 		"Parts:[p1 p2] Tail:2 Hints:[p3]}")
 	expect(t, "next", l.Next(), 9)

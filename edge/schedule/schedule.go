@@ -71,6 +71,7 @@ type rendition struct {
 	kind    Kind
 	target  time.Duration
 	since   time.Time // when the newest version came
+	seen    time.Time // when upstream had it last
 	entries []entry   // what it lists
 	first   uint64    // the number of the first entry
 	parts   []*object // parts and hints

@@ -125,7 +125,6 @@ func (b *edgeNode) makeAware(cfg *config.Edge) error {
 		p.Hold = -1 // not at all
 	}
 	b.aware = edge.NewAware(edge.AwareOptions{
-		QueryAll:   cfg.Query == config.QueryAll,
 		NoPrefetch: !p.Prefetch,
 		Hold:       p.Hold,
 		MaxHolds:   p.MaxHolds,
