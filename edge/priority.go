@@ -26,11 +26,16 @@ func (p priority) String() string {
 // Usage is what a node has in use now, of how much: see [Options.Usage]. A limit
 // of 0 is none.
 type Usage struct {
-	Requests, MaxRequests int64 // exchanges under way
-	Sent, MaxRate         int64 // bytes ever sent, and how many it may be a second
-	Fills, MaxFills       int64 // questions that upstreams have not answered yet
-	Waiters, MaxWaiters   int64 // viewers who wait for such an answer to begin
-	Held, MaxHeld         int64 // bytes of memory that eviction would not bring back
+	Requests    int64 `json:"requests"` // exchanges under way
+	MaxRequests int64 `json:"max_requests"`
+	Sent        int64 `json:"sent"`     // bytes, ever
+	MaxRate     int64 `json:"max_rate"` // bytes a second
+	Fills       int64 `json:"fills"`    // questions that upstreams have not answered yet
+	MaxFills    int64 `json:"max_fills"`
+	Waiters     int64 `json:"waiters"` // viewers who wait for such an answer to begin
+	MaxWaiters  int64 `json:"max_waiters"`
+	Held        int64 `json:"held"` // bytes of memory that eviction would not bring back
+	MaxHeld     int64 `json:"max_held"`
 }
 
 // A load is the usage as shares of the limits. Only a rate can be above 1: those
