@@ -4,11 +4,13 @@ package cache
 // than Stats, for whoever decides many times a second whether there is room.
 type Load struct {
 	Held, Limit int64 // bytes that eviction would not bring back, of all
-	Waiters     int64 // askers waiting for a head
 	InAir       int64 // fills
+
+	Waiters, MaxWaiters int64 // askers waiting for a head, and how many may
 }
 
 // Load returns what is in use now.
 func (c *Cache) Load() Load {
-	return Load{Held: c.held(), Limit: c.budget.limit, Waiters: c.waiters.Load(), InAir: c.inFlight.Load()}
+	return Load{Held: c.held(), Limit: c.budget.limit, InAir: c.inFlight.Load(),
+		Waiters: c.waiters.Load(), MaxWaiters: int64(c.opts.MaxWaiters)}
 }

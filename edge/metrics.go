@@ -54,7 +54,7 @@ type metrics struct {
 	hedges      *prometheus.CounterVec
 	probes      *prometheus.CounterVec
 	shed        [priorities]prometheus.Counter
-	loads       [4]prometheus.Gauge // as in load
+	loads       [5]prometheus.Gauge // as in load
 	level       prometheus.Gauge
 }
 
@@ -118,9 +118,9 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 	}
 	loads := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "weir_edge_load_ratio",
-		Help: "How much of a limit is in use, by limit: requests, bandwidth, fills, memory. 1 is all.",
+		Help: "How much of a limit is in use, by limit: requests, bandwidth, fills, waiters, memory. 1 is all.",
 	}, []string{"limit"})
-	for i, name := range [...]string{"requests", "bandwidth", "fills", "memory"} {
+	for i, name := range [...]string{"requests", "bandwidth", "fills", "waiters", "memory"} {
 		m.loads[i] = loads.WithLabelValues(name)
 	}
 	m.level = f.NewGauge(prometheus.GaugeOpts{
@@ -177,7 +177,7 @@ func (m *metrics) count(class cache.Class, o outcome, status int) {
 
 // load shows what was measured.
 func (m *metrics) load(l load, level int) {
-	for i, share := range [...]float64{l.requests, l.rate, l.fills, l.memory} {
+	for i, share := range [...]float64{l.requests, l.rate, l.fills, l.waiters, l.memory} {
 		m.loads[i].Set(share)
 	}
 	m.level.Set(float64(level))

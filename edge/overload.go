@@ -31,7 +31,7 @@ func (e *Edge) measure(now time.Time) {
 	if level == before {
 		return
 	}
-	attrs := []any{"level", level, "requests", percent(l.requests), "bandwidth", percent(l.rate), "fills", percent(l.fills), "memory", percent(l.memory)}
+	attrs := []any{"level", level, "requests", percent(l.requests), "bandwidth", percent(l.rate), "fills", percent(l.fills), "waiters", percent(l.waiters), "memory", percent(l.memory)}
 	switch {
 	case level == 0:
 		e.log.Info("overload: there is room for everybody again", attrs...)

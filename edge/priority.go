@@ -26,18 +26,24 @@ func (p priority) String() string {
 // Usage is what a node has in use now, of how much: see [Options.Usage]. A limit
 // of 0 is none.
 type Usage struct {
-	Requests, MaxRequests int64 // exchanges under way
-	Sent, MaxRate         int64 // bytes ever sent, and how many it may be a second
-	Fills, MaxFills       int64 // questions that upstreams have not answered yet
-	Held, MaxHeld         int64 // bytes of memory that eviction would not bring back
+	Requests    int64 `json:"requests"` // exchanges under way
+	MaxRequests int64 `json:"max_requests"`
+	Sent        int64 `json:"sent"`     // bytes, ever
+	MaxRate     int64 `json:"max_rate"` // bytes a second
+	Fills       int64 `json:"fills"`    // questions that upstreams have not answered yet
+	MaxFills    int64 `json:"max_fills"`
+	Waiters     int64 `json:"waiters"` // viewers who wait for such an answer to begin
+	MaxWaiters  int64 `json:"max_waiters"`
+	Held        int64 `json:"held"` // bytes of memory that eviction would not bring back
+	MaxHeld     int64 `json:"max_held"`
 }
 
 // A load is the usage as shares of the limits. Only a rate can be above 1: those
 // who watch already are refused for nothing else, since they open no connections,
 // and what they want others want too.
-type load struct{ requests, rate, fills, memory float64 }
+type load struct{ requests, rate, fills, waiters, memory float64 }
 
-func (l load) most() float64 { return max(l.requests, l.rate, l.fills, l.memory) }
+func (l load) most() float64 { return max(l.requests, l.rate, l.fills, l.waiters, l.memory) }
 
 // The levels of an order: at level n the n lowest priorities are refused. A level
 // is entered when the load has been at enter for so long, and left, one by one,
@@ -87,6 +93,7 @@ func (o *order) step(now time.Time, u Usage) (load, int) {
 		requests: min(1, share(float64(u.Requests), u.MaxRequests)),
 		rate:     share(o.rate, u.MaxRate),
 		fills:    min(1, share(float64(u.Fills), u.MaxFills)),
+		waiters:  min(1, share(float64(u.Waiters), u.MaxWaiters)),
 		memory:   min(1, share(float64(u.Held), u.MaxHeld)),
 	}
 	level := int(o.level.Load())

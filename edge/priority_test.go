@@ -111,6 +111,7 @@ func TestWhateverRunsOutCounts(t *testing.T) {
 	f("no limits", Usage{Requests: 1 << 40, Sent: 1 << 40, Fills: 1 << 40, Held: 1 << 40}, 0)
 	f("requests", Usage{Requests: 95, MaxRequests: 100, MaxFills: 100, MaxHeld: 100, MaxRate: 100}, 3)
 	f("fills", Usage{Fills: 95, MaxFills: 100, MaxRequests: 100}, 3)
+	f("waiters", Usage{Waiters: 95, MaxWaiters: 100, MaxRequests: 100}, 3)
 	f("memory", Usage{Held: 95, MaxHeld: 100, MaxRequests: 100}, 3)
 }
 

@@ -38,6 +38,7 @@ func (b *edgeNode) usage() edge.Usage {
 		Requests: b.protect.meter.InFlight(), MaxRequests: int64(cfg.Overload.Requests),
 		Sent: b.protect.meter.Sent(), MaxRate: int64(cfg.Overload.Bandwidth),
 		Fills: in.InAir, MaxFills: int64(cfg.Overload.Fills),
+		Waiters: in.Waiters, MaxWaiters: in.MaxWaiters,
 		Held: in.Held, MaxHeld: in.Limit,
 	}
 	if u.MaxRequests == 0 {

@@ -147,3 +147,37 @@ func TestAFullLineIsForThoseWhoWatch(t *testing.T) {
 		return err == nil && code == 200
 	})
 }
+
+// A viewer must take a quarter of a rendition's bitrate, or what a reload makes of that.
+func TestTheRateASegmentDemandsIsAPartOfItsBitrate(t *testing.T) {
+	cfg := edgeConfig("http://127.0.0.1:1")
+	b := &edgeNode{}
+	b.live.current.Store(cfg)
+	if n := b.minRate("/live/news/hi/1.m4s"); n != 0 {
+		t.Errorf("%d of a bitrate that nobody knows", n)
+	}
+	b.rate = func(string) int64 { return 1_000_000 }
+	if n := b.minRate("/live/news/hi/1.m4s"); n != 250_000 {
+		t.Errorf("%d, want a quarter", n)
+	}
+	next := *cfg
+	next.Clients.MinRatePercent = 0
+	b.live.current.Store(&next)
+	if n := b.minRate("/live/news/hi/1.m4s"); n != 0 {
+		t.Errorf("%d, want none", n)
+	}
+}
+
+// What is not configured follows from what is.
+func TestUsageHasTheLimitsOfTheConfig(t *testing.T) {
+	url, _ := upstream(t, "here")
+	cfg := edgeConfig(url)
+	cfg.Fetch.Connections, cfg.Limits.Connections = 50, 400
+	e := startEdge(t, cfg)
+	_, text := ask(t, "GET", "http://"+e.Addrs().Admin+"/debug/overload")
+	for _, want := range []string{`"max_requests": 400`, `"max_fills": 50`, `"max_held": 67108864`, `"max_rate": 0`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}

@@ -74,8 +74,8 @@ func (a *issuer) issue(name string, c *x509.Certificate) (pair tls.Certificate) 
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// loaded is an edge's config from a file, on free ports of loopback.
-func loaded(t *testing.T, file, text string) *config.Edge {
+// fromFile is an edge's config from a file, on free ports of loopback.
+func fromFile(t *testing.T, file, text string) *config.Edge {
 	t.Helper()
 	const rest = "\nlisten: 127.0.0.1:0\nadmin: {listen: \"127.0.0.1:0\"}\ndrain: {delay: 0s, timeout: 5s}\ncache: {memory: 64MiB, max_object: 16MiB}\n"
 	if err := os.WriteFile(file, []byte(text+rest), 0o600); err != nil {
@@ -110,7 +110,7 @@ func TestAnEdgeAsksAnOriginBehindMutualTLS(t *testing.T) {
 
 	file := filepath.Join(dir, "edge.yaml")
 	rules := "origins: [" + srv.URL + "]\norigin_host: media.example\norigin_headers: {x-tenant: a secret of ours}\norigin_tls: {ca_file: %s.pem, cert_file: edge.pem, key_file: edge.key, server_name: %s}\n"
-	cfg := &rereader{cfg: loaded(t, file, fmt.Sprintf(rules, "ca", "origin.internal"))}
+	cfg := &rereader{cfg: fromFile(t, file, fmt.Sprintf(rules, "ca", "origin.internal"))}
 	r := startEdge(t, cfg.cfg, func(o *Options[config.Edge]) { o.Reread = cfg.read })
 	get := func(path string) (int, string) { t.Helper(); return ask(t, "GET", "http://"+r.Addrs().Viewers+path) }
 	if status, body := get("/live/a.m4s"); status != 200 || body != "HTTP/1.1 media.example for edge, a secret of ours" {
@@ -131,7 +131,7 @@ func TestAnEdgeAsksAnOriginBehindMutualTLS(t *testing.T) {
 	}
 	reload := func(text string) {
 		t.Helper()
-		cfg.set(func(c *config.Edge) { *c = *loaded(t, file, text) })
+		cfg.set(func(c *config.Edge) { *c = *fromFile(t, file, text) })
 		if done, err := r.Reload(); err != nil || len(done.Restart) > 0 || len(done.Live) == 0 {
 			t.Fatalf("%+v %v", done, err)
 		}
@@ -157,7 +157,7 @@ func TestInsecureIsSaidAndWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "anybody") }))
 	defer srv.Close()
-	c := loaded(t, filepath.Join(dir, "edge.yaml"), "origins: ["+srv.URL+"]\norigin_tls: {insecure: true}\n")
+	c := fromFile(t, filepath.Join(dir, "edge.yaml"), "origins: ["+srv.URL+"]\norigin_tls: {insecure: true}\n")
 	if w := strings.Join(c.Warnings(), "\n"); !strings.Contains(w, "origin_tls.insecure") {
 		t.Errorf("warnings: %s", w)
 	}
