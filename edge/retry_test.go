@@ -63,7 +63,7 @@ func TestAConnectionThatBrokeIsTriedOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // what was held is not held again
 		origin := &fake{answer: func(context.Context, *web.Request) (*web.Response, error) {
 			time.Sleep(6 * time.Second)
-			return brokeOff(nil, nil)
+			return brokeOff(context.Background(), nil)
 		}}
 		if g := get(t, newEdge(t, Options{}, origin), "/l/i.m3u8?_HLS_msn=9"); g.Status != 502 || origin.count() != 1 {
 			t.Errorf("%d after %d requests", g.Status, origin.count())
