@@ -119,19 +119,20 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 		}
 		var resp *web.Response
 		var err error
+		o := all[i]
 		switch {
 		case i > 0:
 			f.e.metrics.failovers.WithLabelValues("origin").Inc()
-			resp, err = f.retry(ctx, all[i], req)
+			resp, err = f.retry(ctx, o, req)
 		case len(well) > 1 && f.hedgeable():
-			f.e.origins.asked(all[0].Name)
+			f.e.origins.asked(o.Name)
 			var both bool
-			if resp, err, both = f.askHedged(ctx, all[0], all[1], req); both {
+			if resp, err, both = f.askHedged(ctx, o, all[1], req); both {
 				i++
 			}
 		default:
-			f.e.origins.asked(all[0].Name)
-			resp, err = f.askOrigin(ctx, all[0], req, nil)
+			f.e.origins.asked(o.Name)
+			resp, err = f.askOrigin(ctx, o, req, nil)
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -143,7 +144,7 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 			continue
 		case err != nil:
 			if lastErr = err; web.ReasonOf(err) == reasonClosed {
-				brokeOff = append(brokeOff, all[i])
+				brokeOff = append(brokeOff, o)
 			}
 			continue
 		}
@@ -234,13 +235,15 @@ func (e *Edge) noteOrigin(o Origin, resp *web.Response, err error) {
 	switch {
 	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
 		e.originFailed(o.Name, err)
-	case resp.Status == http.StatusServiceUnavailable: // perhaps it was not even asked: no connection was free
 	case e.origins.succeeded(o.Name):
 		e.log.Info("origin answers again", "origin", o.Name)
 	}
 }
 
 func (e *Edge) originFailed(name string, err error) {
+	if web.ReasonOf(err) == reasonPool {
+		return // it was not asked
+	}
 	if e.origins.failed(name, time.Now()) {
 		e.log.Warn("origin failed; others are asked first", "origin", name, "err", err)
 	}
@@ -256,8 +259,8 @@ func (e *Edge) exchange(ctx context.Context, cancel context.CancelCauseFunc, h w
 		err = errHead
 	}
 	// A Handler in this process says by an error what one across the network
-	// says by an answer. Only that it could not be reached is no answer.
-	if we, ok := errors.AsType[*web.Error](err); ok && we.Status != http.StatusBadGateway && we.Status != http.StatusGatewayTimeout {
+	// says by an answer. Only that it could not be reached, or asked, is no answer.
+	if we, ok := errors.AsType[*web.Error](err); ok && we.Status != http.StatusBadGateway && we.Status != http.StatusGatewayTimeout && we.Reason != reasonPool {
 		resp, err = web.ErrorResponse(err), nil
 	}
 	if err != nil {
@@ -266,9 +269,12 @@ func (e *Edge) exchange(ctx context.Context, cancel context.CancelCauseFunc, h w
 		}
 		cancel(nil)
 		result := "error"
-		if errors.Is(err, errHedged) {
+		switch {
+		case errors.Is(err, errHedged):
 			result = "cancelled"
-		} else if errors.Is(err, errHead) || web.StatusOf(err) == http.StatusGatewayTimeout {
+		case web.ReasonOf(err) == reasonPool:
+			result = "busy"
+		case errors.Is(err, errHead), web.StatusOf(err) == http.StatusGatewayTimeout:
 			result = "timeout"
 		}
 		e.metrics.upstream.WithLabelValues(who, result).Inc()

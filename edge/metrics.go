@@ -71,7 +71,7 @@ func newMetrics(e *Edge, r prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 		upstream: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_edge_upstream_requests_total",
-			Help: "Requests of this edge, by whom it asked (peer, origin) and result: class of status code, timeout or error.",
+			Help: "Requests of this edge, by whom it asked (peer, origin) and result: class of status code, timeout, error, busy (no connection was free) or cancelled (another was faster).",
 		}, []string{"upstream", "result"}),
 		failovers: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_edge_failovers_total",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,9 +16,31 @@ import (
 	"weir/internal/web"
 )
 
+// healthPage is what an origin answers to probes, for now.
+type healthPage struct {
+	mu     sync.Mutex
+	answer func(context.Context, *web.Request) (*web.Response, error)
+}
+
+func page(answer func(context.Context, *web.Request) (*web.Response, error)) *healthPage {
+	return &healthPage{answer: answer}
+}
+
+func (h *healthPage) set(answer func(context.Context, *web.Request) (*web.Response, error)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answer = answer
+}
+
+func (h *healthPage) get() func(context.Context, *web.Request) (*web.Response, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answer
+}
+
 // probing is an edge whose origins are probed at /health; what viewers ask is
 // answered by media.
-func probing(t *testing.T, p Probe, answers ...*func(context.Context, *web.Request) (*web.Response, error)) (*Edge, []*fake, *prometheus.Registry) {
+func probing(t *testing.T, p Probe, answers ...*healthPage) (*Edge, []*fake, *prometheus.Registry) {
 	t.Helper()
 	var fakes []*fake
 	var origins []web.Handler
@@ -24,7 +48,7 @@ func probing(t *testing.T, p Probe, answers ...*func(context.Context, *web.Reque
 		o := &fake{}
 		o.answer = func(ctx context.Context, req *web.Request) (*web.Response, error) {
 			if req.Path == "/health" {
-				return (*a)(ctx, req)
+				return a.get()(ctx, req)
 			}
 			return media(ctx, req)
 		}
@@ -49,8 +73,8 @@ func probing(t *testing.T, p Probe, answers ...*func(context.Context, *web.Reque
 // when it has been well for a while: one probe of either kind changes nothing.
 func TestProbesFindOriginsDownAndUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var first, second func(context.Context, *web.Request) (*web.Response, error) = answering(200, "ok"), answering(200, "ok")
-		e, fakes, reg := probing(t, Probe{Every: 5 * time.Second}, &first, &second)
+		first, second := page(answering(200, "ok")), page(answering(200, "ok"))
+		e, fakes, reg := probing(t, Probe{Every: 5 * time.Second}, first, second)
 		viewers := func(o1 bool, when string) {
 			t.Helper()
 			before := [2]int{}
@@ -84,17 +108,17 @@ func TestProbesFindOriginsDownAndUp(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		viewers(true, "start")
-		first = answering(503, "maintenance")
+		first.set(answering(503, "maintenance"))
 		time.Sleep(10 * time.Second) // two probes
 		viewers(true, "two-failed")
-		first = answering(200, "ok")
+		first.set(answering(200, "ok"))
 		time.Sleep(5 * time.Second)
-		first = answering(503, "maintenance")
+		first.set(answering(503, "maintenance"))
 		time.Sleep(10 * time.Second)
 		viewers(true, "two-failed-again")
 		time.Sleep(5 * time.Second)
 		viewers(false, "three-failed")
-		first = answering(200, "ok")
+		first.set(answering(200, "ok"))
 		time.Sleep(5 * time.Second)
 		viewers(false, "one-well")
 		time.Sleep(5 * time.Second)
@@ -107,8 +131,7 @@ func TestWhatAProbeTakesForWell(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			p.Down = 1
-			well := answering(p.Status, "")
-			e, fakes, _ := probing(t, p, &answer, &well)
+			e, fakes, _ := probing(t, p, page(answer), page(answering(p.Status, "")))
 			time.Sleep(4 * time.Second)
 			if n, _ := e.OriginsUp(); n != up {
 				t.Errorf("%d up, want %d", n, up)
@@ -134,8 +157,8 @@ func TestWhatAProbeTakesForWell(t *testing.T) {
 // All down by their probes is no reason to ask nobody.
 func TestOriginsThatAreAllDownAreAskedAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sick func(context.Context, *web.Request) (*web.Response, error) = answering(500, "")
-		e, _, _ := probing(t, Probe{Down: 1}, &sick, &sick)
+		sick := page(answering(500, ""))
+		e, _, _ := probing(t, Probe{Down: 1}, sick, sick)
 		time.Sleep(time.Second)
 		if up, all := e.OriginsUp(); up != 0 || all != 2 {
 			t.Errorf("%d of %d up", up, all)
@@ -149,20 +172,17 @@ func TestOriginsThatAreAllDownAreAskedAllTheSame(t *testing.T) {
 // A probe that is slow does not delay the others, nor pile up.
 func TestProbesAreNeverMoreThanOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now, most := 0, 0
-		var slow func(context.Context, *web.Request) (*web.Response, error) = func(ctx context.Context, _ *web.Request) (*web.Response, error) {
-			if now++; now > most {
-				most = now
-			}
+		var now, most atomic.Int32
+		slow := page(func(ctx context.Context, _ *web.Request) (*web.Response, error) {
+			most.Store(max(most.Load(), now.Add(1)))
 			<-ctx.Done()
-			now--
+			now.Add(-1)
 			return nil, context.Cause(ctx)
-		}
-		well := answering(200, "")
-		e, fakes, _ := probing(t, Probe{Every: 2 * time.Second, Timeout: time.Minute}, &slow, &well)
+		})
+		e, fakes, _ := probing(t, Probe{Every: 2 * time.Second, Timeout: time.Minute}, slow, page(answering(200, "")))
 		time.Sleep(time.Minute)
-		if most != 1 || fakes[1].count() < 14 {
-			t.Errorf("%d at a time, the other was probed %d times", most, fakes[1].count())
+		if most.Load() != 1 || fakes[1].count() < 14 {
+			t.Errorf("%d at a time, the other was probed %d times", most.Load(), fakes[1].count())
 		}
 		if up, _ := e.OriginsUp(); up != 1 {
 			t.Errorf("%d up", up)

@@ -63,7 +63,7 @@ func TestAConnectionThatBrokeIsTriedOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // what was held is not held again
 		origin := &fake{answer: func(context.Context, *web.Request) (*web.Response, error) {
 			time.Sleep(6 * time.Second)
-			return brokeOff(nil, nil)
+			return brokeOff(context.Background(), nil)
 		}}
 		if g := get(t, newEdge(t, Options{}, origin), "/l/i.m3u8?_HLS_msn=9"); g.Status != 502 || origin.count() != 1 {
 			t.Errorf("%d after %d requests", g.Status, origin.count())
@@ -149,6 +149,35 @@ func TestAnOriginWithoutAFreeConnectionIsNotDead(t *testing.T) {
 		get(t, e, "/l/try.m4s")
 		if up, _ := e.OriginsUp(); up != 1 {
 			t.Error("a dead origin is taken for well because there was no connection to it")
+		}
+		if n := testutil.ToFloat64(e.metrics.upstream.WithLabelValues("origin", "busy")); n < 12 {
+			t.Errorf("%v counted as busy", n)
+		}
+	})
+}
+
+// Nor does it make a peer look dead: the edge asks an origin itself.
+func TestAPeerWithoutAFreeConnectionIsNotDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: media}
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		rings[0].peers["e2"].Handler = web.HandlerFunc(func(context.Context, *web.Request) (*web.Response, error) {
+			return nil, &web.Error{Status: 503, Reason: reasonPool, Err: errors.New("as many as may")}
+		})
+		if g := get(t, edges[0], "/l/s.m4s"); g.Status != 200 || origin.count() != 1 || len(rings[0].failures()) != 0 {
+			t.Errorf("%d, %d origin requests, marked %v", g.Status, origin.count(), rings[0].failures())
+		}
+		// It is asked whether it lives, and there is no connection for that.
+		alive := rings[1].peers["e2"].Handler
+		rings[0].peers["e2"].Handler = web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if req.Method == "OPTIONS" {
+				return nil, &web.Error{Status: 503, Reason: reasonPool, Err: errors.New("as many as may")}
+			}
+			return alive.Serve(ctx, req)
+		})
+		origin.answer = after(7 * time.Second)
+		if g := get(t, edges[0], "/l/slow.m4s"); g.Status != 200 || origin.count() != 2 || len(rings[0].failures()) != 0 {
+			t.Errorf("%d, %d origin requests, marked %v", g.Status, origin.count(), rings[0].failures())
 		}
 	})
 }

@@ -86,13 +86,21 @@ func closed(err error) bool {
 		strings.Contains(err.Error(), "server closed idle connection") // net/http keeps this one to itself
 }
 
+// maxFields is how many header fields an answer may have: each costs all who
+// keep it and all who are sent it.
+const maxFields = 500
+
 // unusable says what of an answer's head net/http let pass and nobody behind
 // this node is to read.
 func unusable(in *http.Response) error {
 	if in.StatusCode < 200 || in.StatusCode > 599 || in.ProtoMajor != 1 {
 		return fmt.Errorf("%s with status %d", in.Proto, in.StatusCode)
 	}
+	fields := 0
 	for name, values := range in.Header {
+		if fields += len(values); fields > maxFields {
+			return fmt.Errorf("more than %d header fields", maxFields)
+		}
 		for _, v := range values {
 			// "No whitespace is allowed between the field name and colon" (RFC 9112
 			// section 5.1): what was meant as a length was not read as one.

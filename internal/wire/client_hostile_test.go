@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -8,10 +9,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"weir/internal/web"
 )
@@ -75,6 +80,7 @@ func TestHostileHeadsOfAnswersAreRefused(t *testing.T) {
 	f("space before the colon", sends("HTTP/1.1 200 OK\nContent-Length : 2\n\nab"), "upstream_bad")
 	f("a field without a name", sends("HTTP/1.1 200 OK\n: x\n\nab"), "upstream_bad")
 	f("a field without a colon", sends("HTTP/1.1 200 OK\nX-A\n\nab"), "upstream_bad")
+	f("very many fields", sends("HTTP/1.1 200 OK\n"+strings.Repeat("A: 1\n", 2000)+"Content-Length: 0\n\n"), "upstream_bad")
 	f("HTTP/0.9", sends("<html>hello</html>\n"), "upstream_bad")
 	f("HTTP/9.9", sends("HTTP/9.9 200 OK\nContent-Length: 0\n\n"), "upstream_bad")
 	f("a status of two digits", sends("HTTP/1.1 20 OK\nContent-Length: 0\n\n"), "upstream_bad")
@@ -163,7 +169,72 @@ func TestHostileChunksEndTheTransfer(t *testing.T) {
 	f("bytes of chunks without bytes", strings.Repeat("1;"+strings.Repeat("x", 2000)+"\na\n", 200)+"0\n\n")
 }
 
-// A thousand upstream answers that break in every way leave nothing behind.
+// A kept connection may be closed at the moment a request is sent on it. What
+// only reads is sent again by itself; what may have done something never is:
+// "A proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110
+// section 9.2.2).
+func TestOnlyWhatIsSafeIsSentAgain(t *testing.T) {
+	f := func(method string, body io.Reader, reaches int32, reason string) {
+		t.Run(method, func(t *testing.T) {
+			var reached atomic.Int32
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			go func() {
+				for first := true; ; first = false {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					go func(first bool) {
+						defer c.Close()
+						r := bufio.NewReader(c)
+						for n := 0; ; n++ {
+							req, err := http.ReadRequest(r)
+							if err != nil {
+								return
+							}
+							_, _ = io.Copy(io.Discard, req.Body)
+							if req.URL.Path == "/do" {
+								reached.Add(1)
+							}
+							if first && n == 1 {
+								return // it was read, and nobody knows what became of it
+							}
+							sends("HTTP/1.1 200 OK\nContent-Length: 2\n\nok")(c)
+						}
+					}(first)
+				}
+			}()
+			c := newClient(t, "http://"+ln.Addr().String(), ClientOptions{})
+			warm, err := c.Serve(context.Background(), get("/warm"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = web.ReadAll(context.Background(), warm.Body, 10)
+			warm.Close()
+			await(t, "the connection to be kept", func() bool { return testutil.ToFloat64(c.acc.inFlight) == 0 })
+			resp, err := c.Serve(context.Background(), &web.Request{Method: method, Path: "/do", Body: body})
+			if err == nil {
+				resp.Close()
+			}
+			if reached.Load() != reaches || web.ReasonOf(err) != reason {
+				t.Errorf("it reached the server %d times, %v; want %d, %q", reached.Load(), err, reaches, reason)
+			}
+		})
+	}
+	f("GET", nil, 2, "")
+	f("HEAD", nil, 2, "")
+	f("POST", strings.NewReader("buy one"), 1, "upstream_closed")
+	f("POST", nil, 1, "upstream_closed")
+	f("PUT", strings.NewReader("x"), 1, "upstream_closed")
+	f("DELETE", nil, 1, "upstream_closed")
+	f("PATCH", strings.NewReader("x"), 1, "upstream_closed")
+}
+
+// Upstream answers that break in every way leave nothing behind.
 func TestHostileAnswersLeaveNoGoroutine(t *testing.T) {
 	base := upstream(t, sends("HTTP/1.1 200 OK\nContent-Length: 100\n\nhello"))
 	c := newClient(t, base, ClientOptions{})

@@ -52,7 +52,10 @@ func (p *pool) take(ctx context.Context) error {
 	case <-late.C:
 		return errQueueLate
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) && cause != errHeadLate {
+			return cause
+		}
+		return errQueueLate // whoever asks had less time: still it was not asked
 	}
 }
 

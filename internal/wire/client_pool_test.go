@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -100,13 +101,21 @@ func TestLeavingTheQueueIsNoFaultOfTheUpstream(t *testing.T) {
 	release := make(chan struct{})
 	base, _ := connections(t, func(http.ResponseWriter, *http.Request) { <-release })
 	defer close(release)
-	c := newClient(t, base, ClientOptions{MaxConns: 1, WaitTimeout: time.Minute})
+	c := newClient(t, base, ClientOptions{MaxConns: 1, MaxWaiting: 1, WaitTimeout: time.Minute})
 	held, leave := context.WithCancel(context.Background())
 	go func() { _, _ = c.Serve(held, get("/")) }()
 	await(t, "one under way", func() bool { return testutil.ToFloat64(c.acc.inFlight) == 1 })
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.Serve(ctx, get("/")); web.ReasonOf(err) != "upstream_timeout" {
+	for range 2 {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if _, err := c.Serve(ctx, get("/")); web.ReasonOf(err) != reasonBusy {
+			t.Error(err)
+		}
+		cancel()
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	why := errors.New("nobody waits")
+	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+	if _, err := c.Serve(ctx, get("/")); !errors.Is(err, why) {
 		t.Error(err)
 	}
 	if n := testutil.ToFloat64(c.acc.waiting); n != 0 {

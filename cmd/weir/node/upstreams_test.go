@@ -206,6 +206,12 @@ func TestNobodyMakesAnEdgeAskAnotherHost(t *testing.T) {
 		if strings.HasSuffix(r.URL.Path, ".m3u8") {
 			w.Header().Set("Content-Type", "application/vnd.apple.mpegurl")
 			fmt.Fprintf(w, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-KEY:METHOD=AES-128,URI=\"%[1]s/key\"\n#EXT-X-MAP:URI=\"%[1]s/init.mp4\"\n#EXTINF:2,\n%[1]s/1.m4s\n", inside.URL)
+			port := inside.URL[strings.LastIndexByte(inside.URL, ':')+1:]
+			for _, uri := range []string{"//127.0.0.1:%s/a.m4s", "http://origin@127.0.0.1:%s/b.m4s", "http://2130706433:%s/c.m4s", "http://0x7f.1:%s/d.m4s", "http://0177.0.0.1:%s/e.m4s",
+				"http://[::ffff:127.0.0.1]:%s/f.m4s", "http://localhost:%s/g.m4s", "\\\\127.0.0.1:%s\\h.m4s", "/\\127.0.0.1:%s/i.m4s", "http:/127.0.0.1:%s/j.m4s", "http:127.0.0.1:%s/k.m4s",
+				"/@127.0.0.1:%s/l.m4s", "//169.254.169.254:%s/latest/m.m4s", "http://[fe80::1]:%s/n.m4s", "file:///etc/passwd?%s", "gopher://127.0.0.1:%s/o.m4s"} {
+				fmt.Fprintf(w, "#EXTINF:2,\n"+uri+"\n", port)
+			}
 			return
 		}
 		w.Header().Set("Location", inside.URL+"/latest/meta-data")
