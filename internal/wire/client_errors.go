@@ -86,9 +86,9 @@ func closed(err error) bool {
 		strings.Contains(err.Error(), "server closed idle connection") // net/http keeps this one to itself
 }
 
-// maxFields is how many header fields an answer may have: each costs all who
+// maxAnswerFields is how many header fields an answer may have: each costs all who
 // keep it and all who are sent it.
-const maxFields = 500
+const maxAnswerFields = 500
 
 // unusable says what of an answer's head net/http let pass and nobody behind
 // this node is to read.
@@ -98,8 +98,8 @@ func unusable(in *http.Response) error {
 	}
 	fields := 0
 	for name, values := range in.Header {
-		if fields += len(values); fields > maxFields {
-			return fmt.Errorf("more than %d header fields", maxFields)
+		if fields += len(values); fields > maxAnswerFields {
+			return fmt.Errorf("more than %d header fields", maxAnswerFields)
 		}
 		for _, v := range values {
 			// "No whitespace is allowed between the field name and colon" (RFC 9112
