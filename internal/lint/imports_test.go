@@ -22,7 +22,8 @@ var mayImport = map[string][]string{
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
-	"cache":                  {"internal/web", "internal/spool"},
+	"cache":                  {"internal/web", "internal/spool", "internal/disk", "cache/shelf"},
+	"cache/shelf":            {"internal/disk", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"origin/folder":          {"internal/web", "playlist"},
 	"edge":                   {"internal/web", "cache", "playlist", "token"},
@@ -34,7 +35,7 @@ var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
 		"internal/disk", "internal/disk/disktest", "internal/seglog",
-		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
+		"playlist", "token", "cache", "cache/shelf", "origin", "origin/folder", "edge", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )
