@@ -38,10 +38,10 @@ type Query struct {
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer
-// may be kept as the answer to GET. Prior is a stored object that went stale
-// and has a validator; a Fill that sends it along (If-None-Match,
-// If-Modified-Since) may answer 304. It is only valid until Fill returns. Ctx
-// is the flight's, not that of whoever asked.
+// may be kept as the answer to GET. Prior is not nil where something is kept
+// that upstream may say is still good, the stale answer to this question or
+// another variant: a Fill that sends its Conditions along may answer 304. It is
+// only valid until Fill returns. Ctx is the flight's, not that of whoever asked.
 type Fill func(ctx context.Context, prior *Object) (*web.Response, error)
 
 // Options configures a [Cache]. The zero value of a field is its default.
@@ -66,6 +66,8 @@ type Options struct {
 	// what the answer itself allows (RFC 9111) and returns that, or less. It is
 	// called by each fill once, and must not block. Nil: the answer decides.
 	Judge func(q Query, resp *web.Response, may web.Freshness) web.Freshness
+	// Limits are those of each class. Default as package cache documents them.
+	Limits map[Class]Limits
 	// MaxWaiters bounds how many may wait for a head at once, and how many
 	// fills may be in the air. Default 100,000.
 	MaxWaiters int

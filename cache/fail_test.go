@@ -111,7 +111,7 @@ func TestFailureIsToldToAllAndRememberedBriefly(t *testing.T) {
 				}
 			}
 			u.wants(t, 1)
-			time.Sleep(failureTTL)
+			time.Sleep(negative(Segment, 0).Default)
 			o, _, err := c.Get(context.Background(), q("/a"), u.fill)
 			if got := statusOf(result{o, 0, err}); got != status {
 				t.Fatalf("%s: later: %d", name, got)
@@ -217,14 +217,14 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		var s shard
 		s.init()
 		for i := range uint64(5 * maxRemembered) {
-			s.remember(i, errCut, time.Now())
+			s.remember(i, errCut, time.Now(), time.Second)
 			s.pass(i, time.Now())
 		}
 		if len(s.failed) > maxRemembered || len(s.passing) > maxRemembered {
 			t.Errorf("%d failures and %d passes are remembered", len(s.failed), len(s.passing))
 		}
 		time.Sleep(passTTL)
-		s.remember(0, errCut, time.Now())
+		s.remember(0, errCut, time.Now(), time.Second)
 		s.pass(0, time.Now())
 		if len(s.failed) != 1 || len(s.passing) != 1 {
 			t.Errorf("%d failures and %d passes are remembered after they are over", len(s.failed), len(s.passing))

@@ -30,8 +30,10 @@ type flight struct {
 	q       Query // of whoever started it
 	fill    Fill
 	fk      flightKey
-	solo    bool  // for one waiter only: its answer is handed on as it is, and never kept
-	stale   *kept // what it may refresh or fall back upon, with a reference; nil: nothing
+	solo    bool    // for one waiter only: its answer is handed on as it is, and never kept
+	stale   *kept   // what it may refresh or fall back upon, with a reference; nil: nothing
+	others  []*kept // other variants that upstream may say answer this too, with a reference on each
+	renewed []*kept // of stale and others: what a 304 is about. The flight's goroutine's own
 	started time.Time
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -81,6 +83,7 @@ func (c *Cache) newFlight(s *shard, q Query, fill Fill, fk flightKey, stale *kep
 		f.stale = stale
 	}
 	if !solo {
+		f.others = s.otherVariants(fk.key, stale)
 		s.flights[fk] = f
 	}
 	return f
@@ -174,6 +177,9 @@ func (f *flight) land(err error) {
 	if f.stale != nil {
 		f.stale.stored.body.Close()
 	}
+	for _, k := range f.others {
+		k.stored.body.Close()
+	}
 	if !f.handed {
 		f.cancel(nil)
 	}
@@ -197,7 +203,7 @@ func (f *flight) takeBack(b *blob) {
 // 5861 section 4). It does nothing if they have their answer already.
 func (f *flight) fail(err error) {
 	o := landing{err: err, remember: err, how: Miss, joined: Joined}
-	if f.stale != nil && web.StatusOf(err) >= http.StatusInternalServerError {
+	if f.stale != nil && hiddenByStale(web.StatusOf(err)) {
 		switch old, now := &f.stale.stored, time.Now(); {
 		case old.staleFor(now, old.ifError):
 			o.object, o.how, o.joined, o.err = old, Stale, Stale, nil

@@ -31,6 +31,7 @@ type Object struct {
 	given  atomic.Bool
 	filled bool // for those who asked before the answer came: it has no age for them
 	key    string
+	tags   *string // of a Fill's prior: entity tags to ask with
 }
 
 // Status returns the answer's status code.

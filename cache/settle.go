@@ -12,6 +12,7 @@ type landing struct {
 	joined Outcome // of the others
 
 	keep     *kept                // to be published at the same moment
+	also     []renewal            // to be published with it
 	vary     []string             // the request fields that the answer depends on
 	shared   bool                 // it also serves those who wait for the twin flight
 	remember error                // the failure, for those who ask right after
@@ -81,18 +82,22 @@ func (f *flight) unlist() {
 func (f *flight) publish(o landing) (displaced []*kept) {
 	now := time.Now()
 	if o.remember != nil && !f.solo {
-		f.s.remember(f.c.flightHash(f.fk), o.remember, now)
+		f.s.remember(f.c.flightHash(f.fk), o.remember, now, f.c.troubleTTL(f.q.Class, o.remember))
 	}
 	if o.pass && !f.solo {
 		f.s.pass(f.c.hash(f.q.Key), now)
 	}
-	switch k := o.keep; {
-	case k == nil:
-	case f.outdated:
-		f.drop(k)
-	default:
+	if f.outdated {
+		f.drop(o.keep)
+		for _, r := range o.also {
+			f.drop(r.by)
+		}
+		return nil
+	}
+	displaced = f.c.renewAll(f.s, o.also) // before what may do away with all variants
+	if k := o.keep; k != nil {
 		k.stored.body.ref() // the store's
-		displaced = f.s.put(k, o.vary, f.q.Header)
+		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
 		f.c.tiers.add(k)
 	}
 	return displaced

@@ -262,7 +262,7 @@ func TestLargeObjectsArePassedThrough(t *testing.T) {
 		slab := spool.NewSlab(spool.SlabOptions{})
 		u = &upstream{answer: func(n int64, _ *Object) (*web.Response, error) {
 			w, b := slab.New(0)
-			go func() { _, _ = w.Write([]byte(large)); _ = w.Complete() }()
+			go func() { time.Sleep(time.Millisecond); _, _ = w.Write([]byte(large)); _ = w.Complete() }() // its head is there first
 			return web.NewResponse(200, b, "Cache-Control", "max-age=60"), nil
 		}}
 		o, _, err := c.Get(context.Background(), q("/b"), u.fill)

@@ -62,10 +62,11 @@ func (f *fill) request(prior *cache.Object) *web.Request {
 	h := f.q.header.Clone()
 	h.Add("CDN-Loop", f.e.loop.add(""))
 	if prior != nil {
-		if tag := prior.ETag(); tag != "" {
-			h.Add("If-None-Match", tag)
+		tags, date := prior.Conditions()
+		if tags != "" {
+			h.Add("If-None-Match", tags)
 		}
-		if date := prior.Header().Get("Last-Modified"); date != "" {
+		if date != "" {
 			h.Add("If-Modified-Since", date)
 		}
 	}
