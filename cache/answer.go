@@ -23,6 +23,9 @@ type answer struct {
 // run asks upstream, settles what the answer means for those who wait, and
 // takes the body in.
 func (f *flight) run() error {
+	if done, err := f.promote(); done {
+		return err
+	}
 	a, err := f.fetch(f.prior())
 	if err != nil {
 		return err
@@ -214,6 +217,7 @@ func (f *flight) share(a answer, o landing) error {
 		o.pass, o.fate = true, alone
 		return f.handOver(a, o)
 	}
+	f.group = groupOf(f.q, a.resp.Get("Last-Modified"), a.received, a.may.InitialAge)
 	in, err := f.newIntake(size)
 	if err != nil {
 		f.c.metrics.rejected[noRoom].Inc()
@@ -235,7 +239,7 @@ func (f *flight) share(a answer, o landing) error {
 	if len(a.may.Strip) > 0 {
 		o.lead = &Object{head: newHead(a, "Age"), body: in.blob, filled: true, key: f.q.Key}
 	}
-	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserve(k.overhead) {
+	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserveFor(k.group, k.overhead) {
 		o.keep = k
 	} else if o.remember == nil {
 		f.supersede()
@@ -259,7 +263,7 @@ func (f *flight) share(a answer, o landing) error {
 // one for as long as it may be served stale.
 func (f *flight) supersede() {
 	if f.stale != nil {
-		f.c.discard(f.stale)
+		f.c.reject(f.stale)
 	}
 }
 
@@ -292,13 +296,18 @@ const headBytes = 1 << 10
 // newKept returns the object that the answer a with the bytes b makes.
 func (f *flight) newKept(a answer, b *blob) *kept {
 	variant := max(len(f.fk.variant), len(appendVariant(nil, a.vary, f.q.Header)))
-	return f.c.newKept(f.q.Key, f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), variant, a, b)
+	k := f.c.newKept(f.q.Key, f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), variant, a, b)
+	k.group = f.group
+	return k
 }
 
 // newKept is the same for a policy's id and a number of bytes that tell the
 // variant.
 func (c *Cache) newKept(key string, id uint64, variant int, a answer, b *blob) *kept {
-	d := newHead(a, append(a.may.Strip, "Age")...)
+	return keptOf(key, id, variant, newHead(a, append(a.may.Strip, "Age")...), b)
+}
+
+func keptOf(key string, id uint64, variant int, d *head, b *blob) *kept {
 	return &kept{
 		stored:   Object{head: d, body: b, key: key},
 		filled:   Object{head: d, body: b, key: key, filled: true},

@@ -24,20 +24,23 @@ func (b *budget) take(n int64) bool {
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
-// reserve charges n bytes, and evicts until they fit. It returns false if they
-// do not although nothing is left that could go: the rest is in the air or
-// being read.
-func (c *Cache) reserve(n int64) bool {
+// reserve is reserveFor what is live: it may take all there is.
+func (c *Cache) reserve(n int64) bool { return c.reserveFor(live, n) }
+
+// reserveFor charges n bytes for something of group g, and evicts until they
+// fit. It returns false if they do not although nothing is left that could go:
+// the rest is in the air, being read, or the share of what is live.
+func (c *Cache) reserveFor(g group, n int64) bool {
 	for !c.budget.take(n) {
 		if c.held()+n > c.budget.limit {
 			return false // not even an empty store would do: spare it
 		}
-		k, from := c.tiers.victim()
+		k, from := c.tiers.victim(g)
 		if k == nil {
 			return false
 		}
 		c.metrics.evicted(from)
-		c.forget(k, from)
+		c.retire(k, from)
 	}
 	return true
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"weir/cache/shelf"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
@@ -30,11 +31,12 @@ import (
 // A Query is one question. Key alone cannot say all of it: which variant of an
 // answer fits depends on the request's header (RFC 9111 section 4.1).
 type Query struct {
-	Key    string      // what names the object, the same for all who want it
-	Header *web.Header // the request's header, for Vary and Authorization; never changed any more; nil: empty
-	Range  web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
-	Class  Class       // for metrics
-	NoPeer bool        // never wait for a fill that may itself be waiting for a peer
+	Key      string      // what names the object, the same for all who want it
+	Header   *web.Header // the request's header, for Vary and Authorization; never changed any more; nil: empty
+	Range    web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
+	Class    Class       // for metrics, and for what is live
+	Recorded bool        // it is not live, whatever its class: of a recording, a slice of a file
+	NoPeer   bool        // never wait for a fill that may itself be waiting for a peer
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer
@@ -54,6 +56,11 @@ type Options struct {
 	// first out and whatever they are. It should hold all that is live.
 	// Default half of Bytes.
 	Young int64
+	// Shares of the young that are left to what is live, recorded and other.
+	// Default 70, 20 and 10 per cent.
+	Shares Shares
+	// Disk is the tier below memory. Nil: none.
+	Disk *Disk
 	// MaxObject is the largest body kept, in bytes; larger ones are passed
 	// through to each who asks. Default 64 MiB, but at most a quarter of Bytes.
 	MaxObject int64
@@ -97,6 +104,7 @@ type Cache struct {
 	shards [shards]shard
 	budget budget
 	tiers  tiers
+	shelf  *shelf.Shelf // the disk tier; nil: none
 
 	closed   atomic.Bool
 	waiters  atomic.Int64 // askers waiting for a head
@@ -113,6 +121,9 @@ func New(o Options) (*Cache, error) {
 	if o.Young == 0 {
 		o.Young = o.Bytes / 2
 	}
+	if o.Shares == (Shares{}) {
+		o.Shares = defaultShares
+	}
 	if o.MaxObject == 0 {
 		o.MaxObject = min(64<<20, o.Bytes/4)
 	}
@@ -127,6 +138,8 @@ func New(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("cache: Bytes is %d, want at least %d", o.Bytes, minBytes)
 	case o.Young < 0 || o.Young > o.Bytes-o.Bytes/4:
 		return nil, fmt.Errorf("cache: Young is %d, want at most three quarters of Bytes (%d)", o.Young, o.Bytes-o.Bytes/4)
+	case !o.Shares.valid():
+		return nil, fmt.Errorf("cache: Shares are %+v, want none below 0 and at most 100 per cent together", o.Shares)
 	case o.MaxObject < 0 || o.MaxObject > o.Bytes:
 		return nil, fmt.Errorf("cache: MaxObject is %d, want at most Bytes (%d)", o.MaxObject, o.Bytes)
 	case o.FillTimeout < 0 || o.MaxWaiters < 0:
@@ -146,11 +159,15 @@ func New(o Options) (*Cache, error) {
 	}
 	// An eighth of the budget is nobody's: fills in flight, bytes still read
 	// after they were evicted, and the lag of the memory tier live in it.
-	if err := c.tiers.init(c, o.Young, o.Bytes-o.Young-o.Bytes/8); err != nil {
+	if err := c.tiers.init(c, o.Young, o.Bytes-o.Young-o.Bytes/8, o.Shares); err != nil {
 		c.stop(err)
 		return nil, err
 	}
 	c.metrics = newMetrics(c, o.Registerer)
+	if err := c.openDisk(); err != nil {
+		c.Close()
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -178,6 +195,7 @@ func (c *Cache) Close() {
 		c.log.Warn("cache closes although fills ignore the end of their context", "fills", c.inFlight.Load())
 	}
 	c.tiers.close(c)
+	c.closeDisk()
 }
 
 const closeWait = 5 * time.Second

@@ -34,6 +34,7 @@ type flight struct {
 	stale   *kept   // what it may refresh or fall back upon, with a reference; nil: nothing
 	others  []*kept // other variants that upstream may say answer this too, with a reference on each
 	renewed []*kept // of stale and others: what a 304 is about. The flight's goroutine's own
+	group   group   // of what it brings. The flight's goroutine's own
 	started time.Time
 	ctx     context.Context
 	cancel  context.CancelCauseFunc

@@ -40,6 +40,8 @@ type kept struct {
 	touched        atomic.Int64 // the second in which it was last wanted
 	overhead       int64        // bytes charged to the budget beside the body
 	variant        string       // guarded by shard.mu
+	purged         bool         // it was invalidated while it was on its way out; guarded by shard.mu
+	group          group        // whose share it counts to; not changed any more once it is kept
 
 	tier         tier  // this and the rest: guarded by tiers.mu
 	cost         int64 // bytes it stands for in its tier
@@ -132,20 +134,23 @@ func (s *shard) replace(old, k *kept) bool {
 	return true
 }
 
-// remove takes k out of the index if it is there.
-func (s *shard) remove(k *kept) {
+// remove takes k out of the index if it is there, and returns the fields by
+// which its variant was told.
+func (s *shard) remove(k *kept) (vary []string, found bool) {
 	e := s.entries[k.key()]
 	switch {
 	case e == nil:
-		return
+		return nil, false
 	case e.one == k:
-		e.one = nil
+		e.one, found = nil, true
 	case e.many[k.variant] == k:
 		delete(e.many, k.variant)
+		found = true
 	}
 	if e.one == nil && len(e.many) == 0 {
 		delete(s.entries, k.key())
 	}
+	return e.vary, found
 }
 
 // holding returns what stands for the bytes of b under key.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/cache/shelf"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
@@ -112,6 +113,7 @@ type blob struct {
 	*spool.Buffer
 	budget  *budget
 	refs    spool.Refs
+	at      shelf.Place  // where it lies on the disk, if it came from there; never changed once it is kept
 	charged atomic.Int64 // bytes of the budget; changed by the flight that fills it
 }
 

@@ -32,14 +32,14 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 	defer old.stored.body.Close()
 
 	if !sameAs(&old.stored, resp, length) {
-		c.discard(old)
+		c.reject(old)
 		return false
 	}
 	a := answer{resp: resp, asked: asked, received: time.Now()}
 	a.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a)}
 	c.judge(q, &a)
 	if !a.may.Store {
-		c.discard(old)
+		c.reject(old)
 		return false
 	}
 	by := c.newKept(q.Key, old.id, variant, a, old.stored.body)

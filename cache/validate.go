@@ -129,6 +129,7 @@ func (f *flight) answersToo(k *kept) bool {
 func (f *flight) refresh(a answer) error {
 	defer a.resp.Close()
 	old := &f.renewed[0].stored
+	f.group = f.renewed[0].group
 	also := f.renewAlso(a, slices.DeleteFunc(f.renewed, func(k *kept) bool { return k == f.stale }))
 	a.resp = &web.Response{Status: old.status, Header: merged(&old.header, a), Body: a.resp.Body}
 	f.c.judge(f.q, &a)
@@ -183,6 +184,7 @@ func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept) {
 			continue
 		}
 		r.by.stored.body.ref() // the store's
+		r.by.group = r.old.group
 		c.tiers.add(r.by)
 		displaced = append(displaced, r.old)
 	}

@@ -1,5 +1,7 @@
 package shelf
 
+import "context"
+
 // A Thing is what can be kept. Its methods are called by the goroutine that
 // writes, and Close exactly once if Put returned true.
 type Thing interface {
@@ -45,6 +47,26 @@ func (s *Shelf) Put(it Item) bool {
 	s.queued += it.Len
 	s.kick()
 	return true
+}
+
+// Await waits until n bytes more may be queued, or ctx is done: then it returns
+// false.
+func (s *Shelf) Await(ctx context.Context, n int64) bool {
+	for {
+		s.mu.Lock()
+		free := len(s.queue) < maxItems && s.queued+n <= s.opts.QueueBytes
+		s.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case free || n > s.opts.QueueBytes:
+			return true
+		}
+		select {
+		case <-s.shorter:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // kick wakes the writer.

@@ -60,9 +60,16 @@ func (s *Shelf) Get(ctx context.Context, key string, want func(meta []byte) bool
 		s.metrics.get[getBusy].Inc()
 		return nil, ErrBusy
 	}
+	if !s.opts.Room(ReadBytes) {
+		<-s.reads
+		letGo()
+		s.metrics.get[getBusy].Inc()
+		return nil, ErrBusy
+	}
 	r := &reader{s: s, key: key, want: want, tried: tried, files: files, start: time.Now(), found: make(chan *Found, 1)}
 	go func() {
 		defer func() { <-s.reads }()
+		defer s.opts.Room(-ReadBytes)
 		defer letGo()
 		r.run()
 	}()

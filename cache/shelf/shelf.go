@@ -68,6 +68,7 @@ type Shelf struct {
 	metrics *metrics
 	unlock  func() error
 	wake    chan struct{} // there is something to write
+	shorter chan struct{} // the queue has become shorter
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the writer has ended
 	reads   chan struct{} // a place for each read under way
@@ -112,7 +113,7 @@ func New(o Options) (*Shelf, error) {
 		return nil, fmt.Errorf("shelf: FileSize is %d, want 4 KiB to 1 GiB and at most a quarter of Max", o.FileSize)
 	}
 	s := &Shelf{opts: o, log: o.Log,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}), reads: make(chan struct{}, maxReads)}
+		wake: make(chan struct{}, 1), shorter: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}), reads: make(chan struct{}, maxReads)}
 	s.metrics = newMetrics(s, o.Registerer)
 	s.index.init()
 	if !o.Room(doorBytes) {

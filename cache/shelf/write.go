@@ -55,6 +55,10 @@ func (s *Shelf) write() {
 			s.mu.Lock()
 			s.writing = nil
 			s.mu.Unlock()
+			select {
+			case s.shorter <- struct{}{}:
+			default:
+			}
 			it.Thing.Close()
 		default:
 			select {
