@@ -290,6 +290,7 @@ func TestAHangingDiskDelaysNobody(t *testing.T) {
 			t.Errorf("the next waits %v", took)
 		}
 		d.Resume()
+		synctest.Wait()
 	})
 }
 
