@@ -89,6 +89,7 @@ var (
 	ErrStalled  = errors.New("no progress from upstream")
 	ErrNoRoom   = errors.New("no room in the cache's budget")
 	ErrTooLarge = web.ErrTooLarge
+	ErrDisk     = errors.New("the disk tier cannot be used") // only New
 )
 
 // A Cache is safe for concurrent use.

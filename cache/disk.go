@@ -41,7 +41,7 @@ func (c *Cache) openDisk() error {
 			return c.reserveFor(other, n)
 		}})
 	if err != nil {
-		return fmt.Errorf("cache: disk tier: %w", err)
+		return fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	c.shelf = s
 	return nil

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -117,16 +118,29 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	b.cache, err = cache.New(cache.Options{
 		Bytes:       int64(cfg.Cache.Memory),
 		Young:       int64(cfg.Cache.Young),
+		Shares:      cache.Shares{Live: cfg.Cache.Shares.Live, Recorded: cfg.Cache.Shares.Recorded, Other: cfg.Cache.Shares.Other},
+		Disk:        diskOf(cfg.Cache.Disk),
 		MaxObject:   int64(cfg.Cache.MaxObject),
 		Slab:        b.slab,
 		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.HeadTimeout, cfg.Fetch.StallTimeout) + cfg.Fetch.PeerTimeout + 3*time.Second,
 		Registerer:  b.o.Registry,
 		Log:         b.log,
 	})
+	if errors.Is(err, cache.ErrDisk) {
+		return fmt.Errorf("cache.disk.dir: %w", err)
+	}
 	if err == nil {
 		b.onClose("cache", func(context.Context) error { b.cache.Close(); return nil })
 	}
 	return err
+}
+
+// diskOf is the cache's disk tier; nil: there is none.
+func diskOf(d config.Disk) *cache.Disk {
+	if d.Dir == "" {
+		return nil
+	}
+	return &cache.Disk{Dir: d.Dir, Max: int64(d.Max), KeepFree: int64(d.KeepFree)}
 }
 
 // dial makes the client that reaches an origin or a peer.
