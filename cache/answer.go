@@ -27,6 +27,16 @@ func (f *flight) run() error {
 		return err
 	}
 	a, err := f.fetch(f.prior())
+	for {
+		again, e := f.elect(a, err)
+		if e != nil {
+			return e
+		}
+		if !again {
+			break
+		}
+		a, err = f.fetch(f.prior())
+	}
 	if err != nil {
 		return err
 	}
@@ -244,6 +254,9 @@ func (f *flight) share(a answer, o landing) error {
 	} else if o.remember == nil {
 		f.supersede()
 	}
+	if !whole {
+		defer f.follow(in.blob)()
+	}
 	if !f.settle(o) {
 		f.drop(o.keep)
 		return errSettled
@@ -251,6 +264,7 @@ func (f *flight) share(a answer, o landing) error {
 	if whole {
 		return nil
 	}
+	f.left(in.blob) // all may have left before there was anything to tell
 	if err := in.take(f.ctx, a.resp.Body); err != nil {
 		return f.cutOff(err)
 	}

@@ -31,12 +31,13 @@ import (
 // A Query is one question. Key alone cannot say all of it: which variant of an
 // answer fits depends on the request's header (RFC 9111 section 4.1).
 type Query struct {
-	Key      string      // what names the object, the same for all who want it
-	Header   *web.Header // the request's header, for Vary and Authorization; never changed any more; nil: empty
-	Range    web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
-	Class    Class       // for metrics, and for what is live
-	Recorded bool        // it is not live, whatever its class: of a recording, a slice of a file
-	NoPeer   bool        // never wait for a fill that may itself be waiting for a peer
+	Key      string        // what names the object, the same for all who want it
+	Header   *web.Header   // the request's header, for Vary and Authorization; never changed any more; nil: empty
+	Range    web.Range     // the part that is wanted. Whole objects are kept, so that it is never part of the key
+	Class    Class         // for metrics, and for what is live
+	Recorded bool          // it is not live, whatever its class: of a recording, a slice of a file
+	NoPeer   bool          // never wait for a fill that may itself be waiting for a peer
+	Wait     time.Duration // how long to wait for a head; 0, or more than Options.WaitTimeout: that
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer
@@ -78,6 +79,22 @@ type Options struct {
 	// MaxWaiters bounds how many may wait for a head at once, and how many
 	// fills may be in the air. Default 100,000.
 	MaxWaiters int
+	// MaxFollowers bounds how many may wait for one head, or read one body while
+	// it arrives, so that one object that everybody wants leaves places for
+	// others. Default half of MaxWaiters.
+	MaxFollowers int
+	// MaxParked bounds the bytes that those who wait take: half a KiB for each,
+	// and what their questions hold. Default 64 MiB.
+	MaxParked int64
+	// WaitTimeout is how long anybody waits for a head, whatever becomes of the
+	// fill. Default a second more than FillTimeout.
+	WaitTimeout time.Duration
+	// Retries is how often a fill that could not reach upstream is made anew, for
+	// those who still wait. Default 1, less than 0 is never.
+	Retries int
+	// Jitter says how long after a failed fill that is. Default 25 to 100 ms, at
+	// random.
+	Jitter func() time.Duration
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Log        *slog.Logger          // nil: discard
@@ -101,6 +118,7 @@ type Cache struct {
 	stop    context.CancelCauseFunc
 	flying  sync.WaitGroup // goroutines of flights
 	seed    maphash.Seed
+	born    time.Time
 
 	shards [shards]shard
 	budget budget
@@ -109,6 +127,7 @@ type Cache struct {
 
 	closed   atomic.Bool
 	waiters  atomic.Int64 // askers waiting for a head
+	parked   atomic.Int64 // bytes of theirs
 	inFlight atomic.Int64 // fills in the air
 	air      air          // the same, listed for Stats
 }
@@ -134,6 +153,7 @@ func New(o Options) (*Cache, error) {
 	if o.MaxWaiters == 0 {
 		o.MaxWaiters = 100_000
 	}
+	o.bounds()
 	switch {
 	case o.Bytes < minBytes:
 		return nil, fmt.Errorf("cache: Bytes is %d, want at least %d", o.Bytes, minBytes)
@@ -143,8 +163,8 @@ func New(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("cache: Shares are %+v, want none below 0 and at most 100 per cent together", o.Shares)
 	case o.MaxObject < 0 || o.MaxObject > o.Bytes:
 		return nil, fmt.Errorf("cache: MaxObject is %d, want at most Bytes (%d)", o.MaxObject, o.Bytes)
-	case o.FillTimeout < 0 || o.MaxWaiters < 0:
-		return nil, errors.New("cache: FillTimeout and MaxWaiters must not be negative")
+	case o.FillTimeout < 0 || o.MaxWaiters < 0 || o.WaitTimeout < 0 || o.MaxFollowers < 0 || o.MaxParked < 0:
+		return nil, errors.New("cache: timeouts and limits of who waits must not be negative")
 	}
 	if o.Slab == nil {
 		o.Slab = spool.NewSlab(spool.SlabOptions{})
@@ -152,7 +172,7 @@ func New(o Options) (*Cache, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{opts: o, log: o.Log, seed: maphash.MakeSeed()}
+	c := &Cache{opts: o, log: o.Log, seed: maphash.MakeSeed(), born: time.Now()}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	c.budget.limit = o.Bytes
 	for i := range c.shards {
@@ -210,7 +230,7 @@ func (c *Cache) Lookup(q Query) (*Object, bool) {
 	s := c.shard(h)
 	s.mu.RLock()
 	k := s.find(q.Key, q.Header)
-	if k == nil || !k.stored.fresh(now) {
+	if k == nil || !k.stored.fresh(now) || k.stored.Filling() && c.crowded(&k.stored) {
 		s.mu.RUnlock()
 		return nil, false
 	}

@@ -83,7 +83,8 @@ func (l leaving) View(off int64) []byte {
 	return p
 }
 
-func (l leaving) Close() { l.k.stored.body.Close() }
+// Close gives the body back. It is also called under the lock of a shard.
+func (l leaving) Close() { l.k.stored.body.drop() }
 
 // subOf tells the variants of one key apart.
 func subOf(vary []string, variant string) uint32 {

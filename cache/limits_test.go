@@ -35,7 +35,7 @@ func stands(t *testing.T, c *Cache, class Class, u *upstream) time.Duration {
 // trouble is asked again within a second, whatever it says (rows CA-29, CA-30).
 func TestCA30NegativeAnswersStandAsLongAsTheirStatusAllows(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := newCache(t, Options{Limits: map[Class]Limits{
+		c := newCache(t, Options{Retries: -1, Limits: map[Class]Limits{
 			Init: {Negative: map[int]Negative{404: {Default: 3 * time.Second, Max: 4 * time.Second}, 503: {Default: time.Minute, Max: time.Minute}, 410: {Default: -1}}},
 		}})
 		f := func(class Class, status int, want time.Duration, header ...string) {
@@ -110,7 +110,7 @@ func TestRetryAfterIsToldOnward(t *testing.T) {
 
 // However long upstream lets a playlist be shown after its time, players of a
 // live stream see one only as long as its class allows (rows CA-20, CA-21).
-func TestStaleIsCappedByClass(t *testing.T) {
+func TestCA20CA21StaleIsCappedByClass(t *testing.T) {
 	f := func(class Class, age time.Duration, want Outcome, broken bool) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {

@@ -113,8 +113,9 @@ type blob struct {
 	*spool.Buffer
 	budget  *budget
 	refs    spool.Refs
-	at      shelf.Place  // where it lies on the disk, if it came from there; never changed once it is kept
-	charged atomic.Int64 // bytes of the budget; changed by the flight that fills it
+	at      shelf.Place            // where it lies on the disk, if it came from there; never changed once it is kept
+	charged atomic.Int64           // bytes of the budget; changed by the flight that fills it
+	filling atomic.Pointer[flight] // whom to tell when somebody lets go; nil: nobody
 }
 
 // ref takes one more reference for somebody who holds one, or holds the lock
@@ -129,10 +130,23 @@ func (b *blob) TryRef() bool { return b.refs.Try() }
 // Close gives one reference back. With the last one go first the bytes, then
 // their charge: the budget never shows less than there is.
 func (b *blob) Close() {
-	if b.refs.Drop() {
+	if b.drop() {
+		return
+	}
+	if f := b.filling.Load(); f != nil {
+		f.left(b)
+	}
+}
+
+// drop is Close for one who is no reader of a body that may still arrive. It may
+// be called under a lock. It reports whether the reference was the last.
+func (b *blob) drop() bool {
+	last := b.refs.Drop()
+	if last {
 		b.Buffer.Close()
 		b.budget.give(b.charged.Swap(0))
 	}
+	return last
 }
 
 // idle reports whether nobody but the store holds the bytes.

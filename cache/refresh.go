@@ -47,12 +47,12 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 		return false
 	}
 	s.mu.Lock()
-	displaced := c.renewAll(s, []renewal{{old, by}})
+	displaced, renewed := c.renewAll(s, []renewal{{old, by, a.vary}})
 	s.mu.Unlock()
 	for _, k := range displaced {
 		c.discard(k)
 	}
-	return len(displaced) > 0
+	return renewed > 0
 }
 
 // sameAs reports whether an answer to HEAD is about what is kept: "if the

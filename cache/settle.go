@@ -72,6 +72,9 @@ func (f *flight) settle(o landing) bool {
 // holds s.mu.
 func (f *flight) unlist() {
 	f.settled = true
+	if f.bell != nil {
+		f.bell.Stop()
+	}
 	if f.s.flights[f.fk] == f {
 		delete(f.s.flights, f.fk)
 	}
@@ -94,7 +97,7 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 		}
 		return nil
 	}
-	displaced = f.c.renewAll(f.s, o.also) // before what may do away with all variants
+	displaced, _ = f.c.renewAll(f.s, o.also) // before what may do away with all variants
 	if k := o.keep; k != nil {
 		k.stored.body.ref() // the store's
 		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
@@ -108,7 +111,9 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 // s.mu.
 func part(f *flight, o landing, waiting []*waiter) (told, released []*waiter) {
 	told = make([]*waiter, 0, len(waiting))
+	cost := int64(0)
 	for _, w := range waiting {
+		cost += w.cost
 		what := gets
 		if w != f.leader && o.fate != nil {
 			what = o.fate(w)
@@ -124,7 +129,7 @@ func part(f *flight, o landing, waiting []*waiter) (told, released []*waiter) {
 		w.alone = what == asksAlone || w.released > maxReleases
 		released = append(released, w)
 	}
-	f.c.waiters.Add(-int64(len(waiting)))
+	f.c.unpark(len(waiting), cost)
 	return told, released
 }
 

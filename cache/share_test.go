@@ -96,7 +96,7 @@ func TestZeroLifetimeSatisfiesAllWhoWaited(t *testing.T) {
 
 // What is for one viewer never reaches another: those who waited ask for
 // themselves, all at the same time, and the next ones do not wait at all (CO-06).
-func TestPrivateAnswersReleaseTheOthers(t *testing.T) {
+func TestCO06PrivateAnswersReleaseTheOthers(t *testing.T) {
 	f := func(name string, status int, header ...string) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestPrivateAnswerOfOneWhoLeftGoesToNobody(t *testing.T) {
 
 // Answers to requests with Authorization are for their asker (CA-12), except
 // where they say otherwise; those who did not identify themselves share theirs.
-func TestAuthorization(t *testing.T) {
+func TestCA12Authorization(t *testing.T) {
 	f := func(cc string, fills int64) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestAuthorization(t *testing.T) {
 
 // An answer that must be validated before each use costs one request for its
 // leader and one validation for all who waited, not one each (CA-09).
-func TestNoCacheReleasesIntoOneRevalidation(t *testing.T) {
+func TestCA09NoCacheReleasesIntoOneRevalidation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := &upstream{delay: time.Second, answer: func(_ int64, prior *Object) (*web.Response, error) {
@@ -331,7 +331,7 @@ func TestNoPeerNeverWaitsForAPeer(t *testing.T) {
 
 // A session that upstream opens for the one who asked first is not for those
 // who ask after, whatever upstream says about keeping the answer.
-func TestACookieIsForWhoeverAskedFirst(t *testing.T) {
+func TestCA39ACookieIsForWhoeverAskedFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", "max-age=60", "Set-Cookie", "session=1")

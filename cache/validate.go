@@ -159,7 +159,10 @@ func (f *flight) refresh(a answer) error {
 }
 
 // A renewal is an answer in the store that another with the same body replaces.
-type renewal struct{ old, by *kept }
+type renewal struct {
+	old, by *kept
+	vary    []string // the request fields that it depends on now
+}
 
 // renewAlso makes new heads for other variants that the 304 a is about. What
 // upstream does not let be kept any more, or finds no room, stays as it is.
@@ -169,16 +172,23 @@ func (f *flight) renewAlso(a answer, others []*kept) (also []renewal) {
 		r.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a)}
 		f.c.judge(f.q, &r)
 		if by := f.c.newKept(old.stored.key, old.id, len(old.variant), r, old.stored.body); r.may.Store && f.c.reserve(by.overhead) {
-			also = append(also, renewal{old, by})
+			also = append(also, renewal{old, by, r.vary})
 		}
 	}
 	return also
 }
 
-// renewAll publishes renewals, and returns what they displace. The caller holds
-// s.mu.
-func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept) {
+// renewAll publishes renewals, and returns what they displace and how many they
+// were. The caller holds s.mu.
+func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept, renewed int) {
 	for _, r := range all {
+		was := s.varyOf(r.old.key())
+		if len(union(was, r.vary)) > len(was) {
+			// What its request said in a field unheard of is not known.
+			displaced = append(displaced, r.old)
+			c.budget.give(r.by.overhead)
+			continue
+		}
 		if r.old.stored.body.State() == web.Aborted || !s.replace(r.old, r.by) {
 			c.budget.give(r.by.overhead)
 			continue
@@ -187,6 +197,7 @@ func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept) {
 		r.by.group = r.old.group
 		c.tiers.add(r.by)
 		displaced = append(displaced, r.old)
+		renewed++
 	}
-	return displaced
+	return displaced, renewed
 }

@@ -145,4 +145,3 @@ func TestAFailingDisk(t *testing.T) {
 		has(t, s, "/b", 1, 1000)
 	})
 }
-

@@ -166,6 +166,12 @@ func (c *Edge) check(s *source) {
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
 	c.checkCache(s)
+	if w := &c.Cache.Waiting; w.PerObject > w.All {
+		if s.given("cache.waiting.per_object") {
+			s.badf("cache.waiting.per_object", "%d contradicts cache.waiting.all %d, of which it is a part: allowed is up to that", w.PerObject, w.All)
+		}
+		w.PerObject = w.All
+	}
 	c.checkCluster(s)
 	c.checkTokens(s)
 	c.Admin.check(s)

@@ -151,7 +151,27 @@ type Cache struct {
 	Young     Size   `yaml:"young" min:"0B" max:"16TiB"`
 	Shares    Shares `yaml:"shares"`
 	MaxObject Size   `yaml:"max_object" min:"1MiB" max:"64GiB"`
-	Disk      Disk   `yaml:"disk"`
+
+	Disk    Disk    `yaml:"disk"`
+	Waiting Waiting `yaml:"waiting"`
+	Stale   Stale   `yaml:"stale"`
+}
+
+// Waiting bounds who waits for what is not in the cache yet.
+type Waiting struct {
+	All       int  `yaml:"all" min:"16" max:"10000000"`
+	PerObject int  `yaml:"per_object" min:"16" max:"10000000"`
+	Memory    Size `yaml:"memory" min:"1MiB" max:"1TiB"`
+}
+
+// Stale bounds for how long beyond their lifetimes objects are served.
+type Stale struct {
+	Playlists        time.Duration `yaml:"playlists" min:"0s" max:"720h"`
+	PlaylistsOnError time.Duration `yaml:"playlists_on_error" min:"0s" max:"720h"`
+	Media            time.Duration `yaml:"media" min:"0s" max:"720h"`
+	MediaOnError     time.Duration `yaml:"media_on_error" min:"0s" max:"720h"`
+	Other            time.Duration `yaml:"other" min:"0s" max:"720h"`
+	OtherOnError     time.Duration `yaml:"other_on_error" min:"0s" max:"720h"`
 }
 
 // Shares are parts of young in per cent.

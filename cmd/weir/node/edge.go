@@ -116,12 +116,18 @@ func (b *edgeNode) openViewerDoor(cfg *config.Edge) (err error) {
 
 func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	b.cache, err = cache.New(cache.Options{
-		Bytes:       int64(cfg.Cache.Memory),
-		Young:       int64(cfg.Cache.Young),
-		Shares:      cache.Shares{Live: cfg.Cache.Shares.Live, Recorded: cfg.Cache.Shares.Recorded, Other: cfg.Cache.Shares.Other},
-		Disk:        diskOf(cfg.Cache.Disk),
-		MaxObject:   int64(cfg.Cache.MaxObject),
-		Slab:        b.slab,
+		Bytes:     int64(cfg.Cache.Memory),
+		Young:     int64(cfg.Cache.Young),
+		Shares:    cache.Shares{Live: cfg.Cache.Shares.Live, Recorded: cfg.Cache.Shares.Recorded, Other: cfg.Cache.Shares.Other},
+		Disk:      diskOf(cfg.Cache.Disk),
+		MaxObject: int64(cfg.Cache.MaxObject),
+		Slab:      b.slab,
+		Limits:    staleLimits(cfg.Cache.Stale),
+
+		MaxWaiters:   cfg.Cache.Waiting.All,
+		MaxFollowers: cfg.Cache.Waiting.PerObject,
+		MaxParked:    int64(cfg.Cache.Waiting.Memory),
+
 		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.HeadTimeout, cfg.Fetch.StallTimeout) + cfg.Fetch.PeerTimeout + 3*time.Second,
 		Registerer:  b.o.Registry,
 		Log:         b.log,
@@ -141,6 +147,26 @@ func diskOf(d config.Disk) *cache.Disk {
 		return nil
 	}
 	return &cache.Disk{Dir: d.Dir, Max: int64(d.Max), KeepFree: int64(d.KeepFree)}
+}
+
+// staleLimits hands the configured limits on, in which 0 is not at all.
+func staleLimits(s config.Stale) map[cache.Class]cache.Limits {
+	of := func(revalidate, onError time.Duration) cache.Limits {
+		if revalidate == 0 {
+			revalidate = -1
+		}
+		if onError == 0 {
+			onError = -1
+		}
+		return cache.Limits{StaleWhileRevalidate: revalidate, StaleIfError: onError}
+	}
+	media := of(s.Media, s.MediaOnError)
+	return map[cache.Class]cache.Limits{
+		cache.Playlist: of(s.Playlists, s.PlaylistsOnError),
+		cache.Segment:  media,
+		cache.Init:     media,
+		cache.Other:    of(s.Other, s.OtherOnError),
+	}
 }
 
 // dial makes the client that reaches an origin or a peer.
