@@ -138,7 +138,7 @@ func TestCO06DefiniteAnswersAreNotAskedForTwice(t *testing.T) {
 	f := func(name string, took time.Duration, how func() (*web.Response, error)) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
-			c := newCache(t, Options{FillTimeout: 8 * time.Second})
+			c := newCache(t, Options{})
 			u := &failing{n: 1000, how: how, took: took}
 			crowdRelease(crowd(c, 1000, func(int) (Query, Fill) { return q("/a"), u.fill }))
 			if n := u.fills.Load(); n != 1 {

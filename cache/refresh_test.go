@@ -46,6 +46,7 @@ func TestHEADRenewsOrDropsTheStoredGET(t *testing.T) {
 	f("weak tag", 200, 4, false, false, "ETag", `W/"1"`)
 	f("other date", 200, 4, false, false, "Last-Modified", "Mon, 02 Jan 2007 15:04:05 GMT")
 	f("not there", 404, 4, false, true, "ETag", `"2"`)
+	f("depends on more than it did", 200, 4, false, false, "ETag", `"1"`, "Vary", "X")
 	f("broken", 503, 4, false, true)
 
 	bubble(t, func(t *testing.T) {

@@ -104,6 +104,29 @@ func TestCA16A304RenewsAllThatHaveItsStrongTag(t *testing.T) {
 	})
 }
 
+// A 304 that says that the answer depends on more than it did until now renews
+// its twin no longer: what the twin's request said there is not known.
+func TestA304WithANewVaryDropsTheTwin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		vary := "X"
+		u := &upstream{answer: func(_ int64, prior *Object) (*web.Response, error) {
+			if prior != nil {
+				return web.NewResponse(304, nil, "ETag", `"1"`, "Vary", vary, "Cache-Control", "max-age=9"), nil
+			}
+			return web.NewResponse(200, web.String("x"), "ETag", `"1"`, "Vary", vary, "Cache-Control", "max-age=9"), nil
+		}}
+		get(t, c, q("/a", "X", "1", "Y", "1"), u, Miss, "x")
+		get(t, c, q("/a", "X", "2", "Y", "1"), u, Revalidated, "x")
+		time.Sleep(time.Minute)
+		vary = "X, Y"
+		get(t, c, q("/a", "X", "1", "Y", "1"), u, Revalidated, "x")
+		if _, ok := c.Lookup(q("/a", "X", "2", "Y", "9")); ok {
+			t.Error("the twin answers a request that it may not be for")
+		}
+	})
+}
+
 // A 304 about something that is not kept updates nothing, and upstream is asked
 // again without a condition (row CA-17).
 func TestCA17A304WithAnUnknownStrongTagUpdatesNothing(t *testing.T) {
