@@ -122,6 +122,7 @@ type Cache struct {
 
 	shards [shards]shard
 	budget budget
+	words  words
 	tiers  tiers
 	shelf  *shelf.Shelf // the disk tier; nil: none
 
@@ -176,7 +177,7 @@ func New(o Options) (*Cache, error) {
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	c.budget.limit = o.Bytes
 	for i := range c.shards {
-		c.shards[i].init()
+		c.shards[i].init(&c.words)
 	}
 	// An eighth of the budget is nobody's: fills in flight, bytes still read
 	// after they were evicted, and the lag of the memory tier live in it.
@@ -235,14 +236,14 @@ func (c *Cache) Lookup(q Query) (*Object, bool) {
 		return nil, false
 	}
 	k.stored.body.ref()
+	o, how := &k.stored, Hit
+	if o.Filling() {
+		o, how = k.filled, Joined
+	}
 	s.mu.RUnlock()
 	c.touch(k, now)
-	if k.stored.Filling() {
-		c.metrics.count(q.Class, Joined)
-		return &k.filled, true
-	}
-	c.metrics.count(q.Class, Hit)
-	return &k.stored, true
+	c.metrics.count(q.Class, how)
+	return o, true
 }
 
 // Get is Ask that waits: for the head, not for the body. The caller releases

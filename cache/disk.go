@@ -100,7 +100,7 @@ func subOf(vary []string, variant string) uint32 {
 }
 
 // stampOf tells the versions of one answer apart.
-func stampOf(h *head) uint32 { return uint32(h.received.UnixMilli()) }
+func stampOf(h *head) uint32 { return uint32(h.born.UnixMilli()) }
 
 // superseded takes out of the disk's index what k, just published, takes the
 // place of. The caller holds the lock of k's shard.

@@ -30,7 +30,7 @@ func appendMeta(dst []byte, h *head, g group, vary []string, variant string) []b
 	}
 	dst = append(dst, metaForm, flags, byte(g))
 	dst = binary.AppendUvarint(dst, uint64(h.status))
-	for _, n := range [...]int64{h.received.UnixNano(), int64(h.initialAge), int64(h.lifetime), int64(h.whileRevalidate), int64(h.ifError)} {
+	for _, n := range [...]int64{h.born.UnixNano(), int64(h.lifetime), int64(h.whileRevalidate), int64(h.ifError)} {
 		dst = binary.AppendVarint(dst, n)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(vary)))
@@ -38,8 +38,9 @@ func appendMeta(dst []byte, h *head, g group, vary []string, variant string) []b
 		dst = appendText(dst, name)
 	}
 	dst = appendText(dst, variant)
-	dst = binary.AppendUvarint(dst, uint64(h.header.Len()))
-	for f := range h.header.All() {
+	all := h.fields()
+	dst = binary.AppendUvarint(dst, uint64(all.Len()))
+	for f := range all.All() {
 		dst = appendText(appendText(dst, f.Name), f.Value)
 	}
 	return dst
@@ -51,7 +52,8 @@ func appendText(dst []byte, s string) []byte {
 
 // meta is what was read back.
 type meta struct {
-	*head
+	*head   // without its header
+	header  web.Header
 	group   group
 	vary    []string
 	variant string
@@ -69,9 +71,9 @@ func parseMeta(p []byte) (meta, bool) {
 	r := metaReader{p: p}
 	form, flags, g := r.byte(), r.byte(), r.byte()
 	m := meta{head: &head{hasAge: true, mustRevalidate: flags&metaMustRevalidate != 0, noCache: flags&metaNoCache != 0}, group: group(g)}
-	m.status = int(r.uint(999))
-	m.received = time.Unix(0, r.int())
-	for _, d := range [...]*time.Duration{&m.initialAge, &m.lifetime, &m.whileRevalidate, &m.ifError} {
+	m.status = uint16(r.uint(999))
+	m.born = time.Unix(0, r.int())
+	for _, d := range [...]*time.Duration{&m.lifetime, &m.whileRevalidate, &m.ifError} {
 		*d = time.Duration(r.int())
 		r.bad = r.bad || *d < 0
 	}
@@ -88,6 +90,12 @@ func parseMeta(p []byte) (meta, bool) {
 	}
 	ok := !r.bad && len(r.p) == 0 && form == metaForm && m.group < groups && m.status >= 100 && slices.IsSorted(m.vary)
 	return m, ok
+}
+
+// headOf returns the head that was read back.
+func (c *Cache) headOf(m meta) *head {
+	m.form, m.values = c.words.take(&m.header)
+	return m.head
 }
 
 // A metaReader reads, and remembers that it could not.

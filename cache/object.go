@@ -12,15 +12,19 @@ import (
 
 // A head is what an answer says, and what may be done with it. It never changes.
 type head struct {
-	status   int
-	header   web.Header // as stored (RFC 9111 section 3.1)
-	hasAge   bool       // upstream's answer had been stored somewhere on its way
-	received time.Time
-
-	initialAge, lifetime     time.Duration
-	whileRevalidate, ifError time.Duration // beyond lifetime
-	mustRevalidate, noCache  bool
+	*form                   // with values the header
+	values                  string
+	born                    time.Time // when it was of age 0
+	lifetime                time.Duration
+	whileRevalidate         time.Duration // beyond lifetime, as the next
+	ifError                 time.Duration
+	status                  uint16
+	hasAge                  bool // upstream's answer had been stored somewhere on its way
+	mustRevalidate, noCache bool
 }
+
+// noForm is the form of an empty header.
+var noForm form
 
 // An Object is one answer: a head that does not change, and a body that may
 // still be arriving. Whoever is given an Object releases it exactly once, and
@@ -28,24 +32,31 @@ type head struct {
 type Object struct {
 	*head
 	body   *blob    // nil: passed through
-	raw    web.Body // passed through: upstream's own body, for one Response
-	given  atomic.Bool
-	filled bool // for those who asked before the answer came: it has no age for them
-	key    string
-	tags   *string // of a Fill's prior: entity tags to ask with
+	only   *passing // nil: it is, or was, kept
+	filled bool     // for those who asked before the answer came: it has no age for them
+}
+
+// passing is what only an Object has that is for one.
+type passing struct {
+	raw   web.Body // upstream's own body, for one Response
+	given atomic.Bool
+	tags  *string // of a Fill's prior: entity tags to ask with
 }
 
 // Status returns the answer's status code.
-func (o *Object) Status() int { return o.status }
+func (o *Object) Status() int { return int(o.status) }
 
-// Header returns the stored header. It is shared and must not be changed.
-func (o *Object) Header() *web.Header { return &o.header }
+// Header returns a copy of the stored header.
+func (o *Object) Header() *web.Header {
+	h := o.fields()
+	return &h
+}
 
 // ETag returns the answer's entity tag, or "".
-func (o *Object) ETag() string { return o.header.Get("ETag") }
+func (o *Object) ETag() string { return o.get("ETag") }
 
 // Age returns how old the answer is (RFC 9111 section 4.2.3).
-func (o *Object) Age(now time.Time) time.Duration { return o.initialAge + max(0, now.Sub(o.received)) }
+func (o *Object) Age(now time.Time) time.Duration { return max(0, now.Sub(o.born)) }
 
 // TTL returns how long the answer stays fresh; less than 0 is how long it has
 // been stale.
@@ -65,18 +76,21 @@ func (o *Object) Passed() bool { return o.body == nil }
 // by Age would ask again and again. An object that was passed through can be
 // answered from once.
 func (o *Object) Response(now time.Time) *web.Response {
-	r := &web.Response{Status: o.status, Base: &o.header}
+	r := web.NewAnswer(int(o.status), &o.shared)
+	for name, value := range o.own {
+		r.Header.Add(name, value)
+	}
 	if o.body == nil {
-		if o.given.Swap(true) {
+		if o.only.given.Swap(true) {
 			panic("BUG: cache: second Response of an object that was passed through")
 		}
-		r.Body = o.raw
+		r.Body = o.only.raw
 		return r
 	}
 	o.body.ref()
 	r.Body = o.body
 	if !o.filled || o.hasAge {
-		r.Header.Set("Age", strconv.FormatInt(int64(o.Age(now)/time.Second), 10))
+		r.Header.Add("Age", strconv.FormatInt(int64(o.Age(now)/time.Second), 10))
 	}
 	return r
 }
@@ -86,8 +100,8 @@ func (o *Object) Release() {
 	switch {
 	case o.body != nil:
 		o.body.Close()
-	case !o.given.Swap(true) && o.raw != nil:
-		o.raw.Close()
+	case o.only != nil && !o.only.given.Swap(true) && o.only.raw != nil:
+		o.only.raw.Close()
 	}
 }
 
@@ -104,7 +118,7 @@ func (o *Object) staleFor(now time.Time, extra time.Duration) bool {
 
 // hasValidator reports whether a fill can ask whether the answer is still good.
 func (o *Object) hasValidator() bool {
-	return o.body.State() != web.Aborted && (o.header.Has("ETag") || o.header.Has("Last-Modified"))
+	return o.body.State() != web.Aborted && (o.get("ETag") != "" || o.get("Last-Modified") != "")
 }
 
 // A blob is the body of stored answers, charged to the budget until the last

@@ -31,7 +31,7 @@ func (f *flight) promote() (done bool, err error) {
 	defer found.Close()
 	f.progressed()
 	m, ok := parseMeta(found.Meta)
-	if !ok || m.received.After(time.Now().Add(time.Second)) || found.Len > c.opts.MaxObject {
+	if !ok || m.born.After(time.Now().Add(time.Second)) || found.Len > c.opts.MaxObject {
 		found.Forget() // from the future: its age is not known
 		return false, nil
 	}
@@ -53,14 +53,14 @@ func (f *flight) promote() (done bool, err error) {
 			return giveUp(err)
 		}
 	}
-	k := keptOf(f.q.Key, c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), max(len(f.fk.variant), len(m.variant)), m.head, in.blob)
+	k := keptOf(f.q.Key, c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), max(len(f.fk.variant), len(m.variant)), c.headOf(m), in.blob)
 	k.group = f.group
 	now := time.Now()
 	if !k.stored.worthKeeping(now) {
 		found.Forget()
 		return giveUp(errSettled)
 	}
-	if !c.reserveFor(f.group, k.overhead) {
+	if !c.reserveFor(f.group, int64(k.overhead)) {
 		return giveUp(ErrNoRoom)
 	}
 	o := landing{object: &k.stored, how: Hit, joined: Joined, keep: k, vary: m.vary, shared: true,

@@ -57,7 +57,7 @@ func (t *tiers) list(k *kept) *list {
 func (t *tiers) add(k *kept) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k.tier, k.cost = young, k.overhead
+	k.tier, k.cost = young, int64(k.overhead)
 	if !k.stored.Filling() {
 		k.cost += k.stored.body.charged.Load()
 	}
@@ -68,7 +68,7 @@ func (t *tiers) add(k *kept) {
 func (t *tiers) landed(k *kept) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if k.tier != nowhere && k.cost == k.overhead {
+	if k.tier != nowhere && k.cost == int64(k.overhead) {
 		n := k.stored.body.charged.Load()
 		k.cost += n
 		t.list(k).bytes += n
@@ -241,7 +241,7 @@ func (c *Cache) takeOut(k *kept, from tier, toDisk bool) {
 	if from == memory {
 		c.tiers.policy.del(k)
 	}
-	c.budget.give(k.overhead)
+	c.budget.give(int64(k.overhead))
 	k.stored.body.Close()
 }
 
