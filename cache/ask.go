@@ -69,10 +69,6 @@ func (c *Cache) ask(w *waiter) {
 	k := s.find(w.q.Key, w.q.Header)
 	if w.until == 0 {
 		w.until = c.deadline(w, now)
-	} else if w.until <= now.Sub(c.born) { // it waited for an answer that was not for it
-		c.metrics.overdue.Inc()
-		c.answer(s, w, nil, Miss, waited(w.q.Key[:min(len(w.q.Key), 200)]))
-		return
 	}
 	if k != nil && k.stored.fresh(now) {
 		if k.stored.Filling() && c.crowded(&k.stored) {

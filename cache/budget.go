@@ -1,6 +1,13 @@
 package cache
 
-import "sync/atomic"
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"weir/internal/web"
+)
 
 // A budget counts the bytes that bodies and heads take. It never shows less
 // than there is: bytes are taken before memory is, and given back after.
@@ -43,4 +50,25 @@ func (c *Cache) reserveFor(g group, n int64) bool {
 		c.retire(k, from)
 	}
 	return true
+}
+
+// flightBytes is about what a fill in the air takes beside the body that it
+// brings: itself, a stack, timers, an entry in three tables.
+const flightBytes = 4 << 10
+
+// pay charges the flight itself. Where there is no room not even for that, who
+// waits is told to come again: better than to be killed for memory.
+func (f *flight) pay() error {
+	n := int64(flightBytes + len(f.fk.key) + len(f.fk.variant))
+	g := live
+	if f.q.Class == Other {
+		g = other
+	}
+	if !f.c.reserveFor(g, n) {
+		f.c.metrics.rejected[noRoom].Inc()
+		return &web.Error{Status: http.StatusServiceUnavailable, Reason: "cache_full", RetryAfter: time.Second,
+			Err: fmt.Errorf("fill %s: %w", f.name(), ErrNoRoom)}
+	}
+	f.paid = n
+	return nil
 }

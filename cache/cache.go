@@ -72,7 +72,8 @@ type Options struct {
 	FillTimeout time.Duration
 	// Judge has the last word on what may be done with the answer to q: it gets
 	// what the answer itself allows (RFC 9111) and returns that, or less. It is
-	// called by each fill once, and must not block. Nil: the answer decides.
+	// called for each answer and each renewal of one, which has no body, and must
+	// not block. Nil: the answer decides.
 	Judge func(q Query, resp *web.Response, may web.Freshness) web.Freshness
 	// Limits are those of each class. Default as package cache documents them.
 	Limits map[Class]Limits

@@ -199,9 +199,9 @@ func TestNoElectionForNobody(t *testing.T) {
 			t.Errorf("%d fills", n)
 		}
 
+		u.n = 100
 		left := c.Ask(q("/b"), u.fill, func(*Object, Outcome, error) { t.Error("called") })
 		left() // before it fails
-		u.n = 100
 		time.Sleep(5 * time.Second)
 		if n := u.fills.Load(); n != 3 {
 			t.Errorf("%d fills", n)

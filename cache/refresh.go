@@ -36,7 +36,7 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 		return false
 	}
 	a := answer{resp: resp, asked: asked, received: time.Now()}
-	a.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a)}
+	a.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a), Body: web.Bytes(nil)}
 	c.judge(q, &a)
 	if !a.may.Store {
 		c.reject(old)

@@ -169,7 +169,7 @@ type renewal struct {
 func (f *flight) renewAlso(a answer, others []*kept) (also []renewal) {
 	for _, old := range others {
 		r := a
-		r.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a)}
+		r.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a), Body: web.Bytes(nil)}
 		f.c.judge(f.q, &r)
 		if by := f.c.newKept(old.key(), old.id, len(old.variant), r, old.stored.body); r.may.Store && f.c.reserve(int64(by.overhead)) {
 			also = append(also, renewal{old, by, r.vary})

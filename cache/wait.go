@@ -155,17 +155,13 @@ func (f *flight) expire() {
 			how = Miss
 		}
 		if o == nil {
-			err = waited(f.name())
+			err = &web.Error{Status: http.StatusGatewayTimeout, Reason: "cache_wait", RetryAfter: time.Second,
+				Err: fmt.Errorf("fill %s: %w", f.name(), ErrWaited)}
 		}
 		f.c.metrics.overdue.Inc()
 		f.c.metrics.count(w.q.Class, how)
 		w.done(o, how, err)
 	}
-}
-
-func waited(name string) error {
-	return &web.Error{Status: http.StatusGatewayTimeout, Reason: "cache_wait", RetryAfter: time.Second,
-		Err: fmt.Errorf("fill %s: %w", name, ErrWaited)}
 }
 
 // standIn returns the stale answer if it may hide a failure now, else nil.
