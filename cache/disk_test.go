@@ -229,6 +229,24 @@ func TestInvalidateReachesTheDisk(t *testing.T) {
 	})
 }
 
+// A purge that comes when an object is on its way out of memory, and in neither
+// of the two for a moment, holds for the disk too.
+func TestInvalidateBetweenMemoryAndDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := onDisk(t, disktest.NewFake(), Options{})
+		get(t, c, q("/a"), says(200, "old", "Cache-Control", "max-age=600"), Miss, "old")
+		get(t, c, q("/a"), nil, Hit, "old")
+		synctest.Wait()
+		k, from := c.tiers.victim(live)
+		c.Invalidate("/a")
+		c.retire(k, from)
+		synctest.Wait()
+		if c.shelf.Has("/a") {
+			t.Error("the old answer is on disk")
+		}
+	})
+}
+
 // A purge while the answer is being read from the disk: those who asked before
 // get it, nobody else.
 func TestInvalidateWhileTheDiskIsRead(t *testing.T) {

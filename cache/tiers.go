@@ -189,6 +189,16 @@ func (t *tiers) usage(of tier) (bytes, objects int64) {
 	return t.youngBytes()
 }
 
+// groups returns what each group holds of the young.
+func (t *tiers) groups() (all []Group) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for g := range groups {
+		all = append(all, Group{g.String(), Tier{Bytes: t.young[g].bytes, Share: t.share[g], Objects: t.young[g].n}})
+	}
+	return all
+}
+
 // trim brings the young back to their share.
 func (c *Cache) trim() {
 	for {
