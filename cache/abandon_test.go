@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,4 +238,58 @@ func TestAPassedFillEndsWithItsAsker(t *testing.T) {
 			t.Error("goes on for nobody")
 		}
 	})
+}
+
+// Whoever is given an answer at the very moment at which the last of its readers
+// leaves is not cut off for it: either he finds it and it goes on, or he does not
+// and it begins anew.
+func TestNobodyIsGivenWhatIsBeingAbandoned(t *testing.T) {
+	c := newCache(t, Options{})
+	query := q("/a")
+	query.Class = Other
+	const size = 5 << 18
+	fill := func(ctx context.Context, _ *Object) (*web.Response, error) {
+		w, b := c.opts.Slab.New(0)
+		w.SetLen(size)
+		go func() {
+			for range size / (32 << 10) {
+				if ctx.Err() != nil {
+					w.Abort(context.Cause(ctx))
+					return
+				}
+				_, _ = w.Write(make([]byte, 32<<10))
+				runtime.Gosched()
+			}
+			_ = w.Complete()
+		}()
+		return web.NewResponse(200, b, "Cache-Control", "max-age=600"), nil
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 100 {
+				o, ok := c.Lookup(query)
+				if !ok {
+					var err error
+					if o, _, err = c.Get(context.Background(), query, fill); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				resp := o.Response(time.Now())
+				o.Release()
+				if (i+n)%8 == 0 { // few read on
+					if p, err := web.ReadAll(context.Background(), resp.Body, 1<<30); len(p) != size || err != nil {
+						t.Errorf("read %d bytes: %v", len(p), err)
+					}
+					c.Evict(query.Key)
+				}
+				resp.Close()
+			}
+		})
+	}
+	all.Wait()
+	if testutil.ToFloat64(c.metrics.abandoned) == 0 {
+		t.Error("nothing was abandoned")
+	}
 }

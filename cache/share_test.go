@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,5 +350,39 @@ func TestCA39ACookieIsForWhoeverAskedFirst(t *testing.T) {
 			t.Error("a viewer's cookie is kept for others")
 		}
 		u.wants(t, 1)
+	})
+}
+
+// One who reads slowly, or not at all, holds up nobody who follows the same
+// fill, and is not forgotten (row CO-13).
+func TestCO13ASlowReaderHoldsUpNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := &slowly{slab: c.opts.Slab}
+		fill := u.fill(100_000, "Cache-Control", "max-age=60") // ten seconds
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				o, _, err := c.Get(context.Background(), q("/a"), fill)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i == 0 {
+					time.Sleep(time.Minute)
+				}
+				if n := len(read(t, o)); n != 100_000 {
+					t.Errorf("%d read %d bytes", i, n)
+				}
+				if took := time.Since(start); i > 0 && took != 10*time.Second {
+					t.Errorf("%d read all after %v", i, took)
+				}
+			})
+		}
+		all.Wait()
+		if u.fills != 1 {
+			t.Errorf("%d fills", u.fills)
+		}
 	})
 }
