@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,16 +24,16 @@ func TestFillsInTheAirAreCharged(t *testing.T) {
 			<-end
 			return web.NewResponse(200, web.String("x"), "Cache-Control", "no-store"), nil
 		}
-		full, answered := 0, 0
+		var full, answered atomic.Int64
 		for i := range 200 {
 			c.Ask(q(fmt.Sprint("/", i)), hang, func(o *Object, _ Outcome, err error) {
 				var e *web.Error
 				switch {
 				case err == nil:
-					answered++
+					answered.Add(1)
 					o.Release()
 				case errors.As(err, &e) && e.Status == 503 && errors.Is(err, ErrNoRoom):
-					full++
+					full.Add(1)
 				default:
 					t.Errorf("%v", err)
 				}
@@ -42,13 +43,13 @@ func TestFillsInTheAirAreCharged(t *testing.T) {
 				t.Fatalf("%d bytes of %d", n, limit)
 			}
 		}
-		if most := limit / flightBytes; full < 200-most || full > 200-most+5 {
-			t.Errorf("%d were sent away, of 200 with room for %d", full, most)
+		if most, n := int64(limit/flightBytes), full.Load(); n < 200-most || n > 200-most+5 {
+			t.Errorf("%d were sent away, of 200 with room for %d", n, most)
 		}
 		close(end)
 		synctest.Wait()
-		if full+answered != 200 {
-			t.Errorf("%d and %d of 200", full, answered)
+		if full.Load()+answered.Load() != 200 {
+			t.Errorf("%d and %d of 200", full.Load(), answered.Load())
 		}
 		time.Sleep(time.Second) // failures are forgotten
 		get(t, c, q("/199"), says(200, "x", "Cache-Control", "max-age=600"), Miss, "x")
