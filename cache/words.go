@@ -41,16 +41,29 @@ var sharedNames = map[string]bool{
 	"surrogate-control": true, "timing-allow-origin": true, "vary": true, "via": true, "x-content-type-options": true,
 }
 
-// shares reports whether a field is part of a form. An empty value must be: in
-// an answer's own header it would hide a field instead of being one.
-func shares(f web.Field) bool { return f.Value == "" || sharedNames[strings.ToLower(f.Name)] }
+// shares returns which fields of h are part of its form. An empty value must be:
+// in an answer's own header it would hide a field instead of being one. All
+// fields of one name are on the same side.
+func shares(h *web.Header) func(name string) bool {
+	var empty []string
+	for f := range h.All() {
+		if f.Value == "" {
+			empty = append(empty, f.Name)
+		}
+	}
+	return func(name string) bool {
+		return sharedNames[strings.ToLower(name)] ||
+			slices.ContainsFunc(empty, func(e string) bool { return strings.EqualFold(e, name) })
+	}
+}
 
 // take splits a header into its form and its own values, one after the other.
 func (w *words) take(h *web.Header) (*form, string) {
 	var own strings.Builder
 	id := make([]byte, 0, 512)
+	shared := shares(h)
 	for f := range h.All() {
-		if shares(f) {
+		if shared(f.Name) {
 			id = append(append(append(append(id, f.Name...), ':'), f.Value...), '\n')
 		} else {
 			own.WriteString(f.Value)
@@ -64,7 +77,7 @@ func (w *words) take(h *web.Header) (*form, string) {
 	}
 	fm, end := &form{}, uint32(0)
 	for f := range h.All() {
-		if shares(f) {
+		if shared(f.Name) {
 			fm.shared.Add(strings.Clone(f.Name), strings.Clone(f.Value))
 		} else {
 			end += uint32(len(f.Value))
@@ -130,8 +143,8 @@ func (h *head) own(yield func(name, value string) bool) {
 
 // get returns the first value of a field, or "".
 func (h *head) get(name string) string {
-	if v := h.shared.Get(name); v != "" {
-		return v
+	if h.shared.Has(name) {
+		return h.shared.Get(name)
 	}
 	for n, v := range h.own {
 		if strings.EqualFold(n, name) {

@@ -1,6 +1,7 @@
 package shelf
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -143,5 +144,57 @@ func TestAFailingDisk(t *testing.T) {
 		s = open(t, options(d.FS()))
 		has(t, s, "/a", 0, 0) // removed while the disk rested
 		has(t, s, "/b", 1, 1000)
+	})
+}
+
+// An end waits for a disk that hangs as long as it is told to, and no longer.
+func TestAStalledDiskDoesNotKeepFromEnding(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closed atomic.Int64
+		d.Stall(disktest.Write)
+		for i := range 3 {
+			it := item(fmt.Sprint("/k", i), 1, 1000)
+			it.Thing.(*thing).closed = &closed
+			s.Put(it)
+			s.settle()
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if n := closed.Load(); n != 2 { // the third is being written
+			t.Errorf("%d of 2 things that waited were given back", n)
+		}
+		d.Resume()
+		s.settle()
+		if n := closed.Load(); n != 3 {
+			t.Errorf("%d of 3 things were given back", n)
+		}
+	})
+}
+
+// A smaller bound holds from the start.
+func TestASmallerBoundHoldsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s := open(t, options(d.FS()))
+		for i := range 30 {
+			s.Put(item(fmt.Sprint("/k", i), 1, 300<<10))
+			s.settle()
+		}
+		shut(t, s)
+		o := options(d.FS())
+		o.Max = MinMax
+		s = open(t, o)
+		if n := s.Usage().Bytes; n > MinMax {
+			t.Errorf("%d bytes", n)
+		}
+		has(t, s, "/k29", 1, 300<<10)
+		has(t, s, "/k10", 0, 0)
 	})
 }

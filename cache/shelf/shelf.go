@@ -123,6 +123,12 @@ func New(o Options) (*Shelf, error) {
 		s.letGo()
 		return nil, err
 	}
+	for s.total() > o.Max { // it was more, in another life
+		if err := s.dropOldest(); err != nil {
+			s.letGo()
+			return nil, err
+		}
+	}
 	go s.write()
 	return s, nil
 }
