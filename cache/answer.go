@@ -256,7 +256,7 @@ func (f *flight) share(a answer, o landing) error {
 		f.supersede()
 	}
 	if !whole {
-		defer f.follow(in.blob)()
+		defer f.follow(in.blob)() // before anybody is told: all may have left by now
 	}
 	if !f.settle(o) {
 		f.drop(o.keep)
@@ -265,7 +265,6 @@ func (f *flight) share(a answer, o landing) error {
 	if whole {
 		return nil
 	}
-	f.left(in.blob) // all may have left before there was anything to tell
 	if err := in.take(f.ctx, a.resp.Body); err != nil {
 		return f.cutOff(err)
 	}

@@ -77,8 +77,8 @@ type Options struct {
 	Judge func(q Query, resp *web.Response, may web.Freshness) web.Freshness
 	// Limits are those of each class. Default as package cache documents them.
 	Limits map[Class]Limits
-	// MaxWaiters bounds how many may wait for a head at once, and how many
-	// fills may be in the air. Default 100,000.
+	// MaxWaiters bounds how many may wait for a head at once that others asked
+	// for, and how many fills may be in the air. Default 100,000.
 	MaxWaiters int
 	// MaxFollowers bounds how many may wait for one head, or read one body while
 	// it arrives, so that one object that everybody wants leaves places for
