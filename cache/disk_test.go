@@ -355,7 +355,7 @@ func TestDiskUnderLoad(t *testing.T) {
 		for worker := range 8 {
 			wg.Go(func() {
 				rng := rand.New(rand.NewPCG(uint64(round), uint64(worker)))
-				for range 250 {
+				for range 120 {
 					n := min(int(rng.ExpFloat64()*20), len(bodies)-1)
 					key, body := fmt.Sprint("/k", n), bodies[n]
 					if rng.IntN(50) == 0 {
@@ -392,6 +392,6 @@ func TestDiskUnderLoad(t *testing.T) {
 		if n := c.budget.used.Load(); n != 0 || slab.InUse() != 0 {
 			t.Errorf("round %d: %d charged, %d in use after the end", round, n, slab.InUse())
 		}
-		t.Logf("round %d: %d fills of 2000, %+v", round, fills.Load(), c.shelf.Usage())
+		t.Logf("round %d: %d fills of 960, %+v", round, fills.Load(), c.shelf.Usage())
 	}
 }

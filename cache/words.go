@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -32,13 +33,23 @@ const maxWords = 2048
 
 // sharedNames are the fields whose values repeat from answer to answer. A field
 // that is not among them costs each answer its value and nothing else.
-var sharedNames = map[string]bool{
-	"accept-ranges": true, "access-control-allow-credentials": true, "access-control-allow-headers": true,
-	"access-control-allow-methods": true, "access-control-allow-origin": true, "access-control-expose-headers": true,
-	"access-control-max-age": true, "alt-svc": true, "cache-control": true, "cache-status": true, "cdn-cache-control": true,
-	"content-encoding": true, "content-language": true, "content-security-policy": true, "content-type": true,
-	"cross-origin-resource-policy": true, "pragma": true, "server": true, "strict-transport-security": true,
-	"surrogate-control": true, "timing-allow-origin": true, "vary": true, "via": true, "x-content-type-options": true,
+var sharedNames = bothCases(
+	"accept-ranges", "access-control-allow-credentials", "access-control-allow-headers",
+	"access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers",
+	"access-control-max-age", "alt-svc", "cache-control", "cache-status", "cdn-cache-control",
+	"content-encoding", "content-language", "content-security-policy", "content-type",
+	"cross-origin-resource-policy", "pragma", "server", "strict-transport-security", "surrogate-control",
+	"timing-allow-origin", "vary", "via", "x-content-type-options",
+)
+
+// bothCases returns the set of names as they are usually written, and in lower
+// case: others are rare, and are looked up more slowly.
+func bothCases(names ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range names {
+		set[n], set[http.CanonicalHeaderKey(n)] = true, true
+	}
+	return set
 }
 
 // shares returns which fields of h are part of its form. An empty value must be:
@@ -52,7 +63,7 @@ func shares(h *web.Header) func(name string) bool {
 		}
 	}
 	return func(name string) bool {
-		return sharedNames[strings.ToLower(name)] ||
+		return sharedNames[name] || sharedNames[strings.ToLower(name)] ||
 			slices.ContainsFunc(empty, func(e string) bool { return strings.EqualFold(e, name) })
 	}
 }
