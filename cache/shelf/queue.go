@@ -39,7 +39,7 @@ func (s *Shelf) Put(it Item) bool {
 	case len(it.Key) > maxKey || fileHeader+size > s.opts.FileSize:
 		s.metrics.put[putLarge].Inc()
 		return false
-	case len(s.queue) >= maxItems || s.queued+it.Len > s.opts.QueueBytes:
+	case len(s.queue) >= maxItems || len(s.queue) > 0 && s.queued+it.Len > s.opts.QueueBytes: // one may always wait
 		s.metrics.put[putQueue].Inc()
 		return false
 	}
@@ -54,12 +54,12 @@ func (s *Shelf) Put(it Item) bool {
 func (s *Shelf) Await(ctx context.Context, n int64) bool {
 	for {
 		s.mu.Lock()
-		free := len(s.queue) < maxItems && s.queued+n <= s.opts.QueueBytes
+		free := len(s.queue) == 0 || len(s.queue) < maxItems && s.queued+n <= s.opts.QueueBytes
 		s.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return false
-		case free || n > s.opts.QueueBytes:
+		case free:
 			return true
 		}
 		select {
