@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"weir/internal/disk"
 )
@@ -64,11 +65,11 @@ func (s *Shelf) open() error {
 			return err
 		}
 	}
-	for _, n := range numbers {
-		if err := s.load(n); err != nil {
-			return err
-		}
-		s.w.last = n
+	for some := range slices.Chunk(numbers, loadAtOnce) {
+		s.load(some)
+	}
+	if len(numbers) > 0 {
+		s.w.last = numbers[len(numbers)-1]
 	}
 	return nil
 }
@@ -104,54 +105,75 @@ func writeText(fsys disk.FS, dir, text string) error {
 	return errors.Join(fsys.Rename(name+".new", name), fsys.SyncDir(dir))
 }
 
-// load reads what is in one file. A file that cannot be read is given up, and
-// does not keep the others from being read.
-func (s *Shelf) load(number uint32) error {
-	f, err := s.opts.FS.Open(s.path(number))
-	var size int64
-	if err == nil {
-		if size, err = f.Size(); err != nil {
-			_ = f.Close()
+// loadAtOnce is how many files are read at the same time: a file without a footer
+// is a few hundred small reads, one after the other.
+const loadAtOnce = 8
+
+// load reads what is in some files, and replays it in their order. A file that
+// cannot be read is given up, and does not keep the others from being read.
+func (s *Shelf) load(numbers []uint32) {
+	type loaded struct {
+		*file
+		records []record
+	}
+	all := make([]loaded, len(numbers))
+	var wg sync.WaitGroup
+	for i, n := range numbers {
+		wg.Go(func() {
+			f, err := s.openFile(n)
+			if err != nil {
+				s.metrics.faults[faultOpen].Inc()
+				s.log.Warn("a file of the cache cannot be opened: it is given up", "file", s.path(n), "error", err)
+				_ = s.opts.FS.Remove(s.path(n))
+				return
+			}
+			records, ok := readFooter(f, n, f.size)
+			if !ok {
+				records = scan(f, n, f.size)
+			}
+			all[i] = loaded{f, records}
+		})
+	}
+	wg.Wait()
+	for _, l := range all {
+		if l.file == nil {
+			continue
+		}
+		s.mu.Lock()
+		s.files = append(s.files, l.file)
+		s.mu.Unlock()
+		for i := range l.records {
+			s.replay(&l.records[i])
 		}
 	}
+}
+
+func (s *Shelf) openFile(number uint32) (*file, error) {
+	f, err := s.opts.FS.Open(s.path(number))
 	if err != nil {
-		s.metrics.faults[faultOpen].Inc()
-		s.log.Warn("a file of the cache cannot be opened: it is given up", "file", s.path(number), "error", err)
-		_ = s.opts.FS.Remove(s.path(number))
-		return nil
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	own := &file{number: number, File: f, size: size}
 	own.refs.Start(1)
-	records, ok := readFooter(f, number, size)
-	if !ok {
-		records = scan(f, number, size)
-	}
-	s.mu.Lock()
-	s.files = append(s.files, own)
-	s.mu.Unlock()
-	for i := range records {
-		if err := s.replay(&records[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return own, nil
 }
 
 // replay does again what a record says.
-func (s *Shelf) replay(r *record) error {
-	if r.kind == kindGone {
-		s.mu.Lock()
-		s.index.remove(r.hash, every)
-		s.mu.Unlock()
-		return nil
-	}
-	if !s.room() {
-		return nil // what does not fit into memory is found no more
+func (s *Shelf) replay(r *record) {
+	if r.kind != kindGone && !s.room() {
+		return // what does not fit into memory is found no more
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.kind == kindGone {
+		s.index.remove(r.hash, every)
+		return
+	}
 	s.install(r)
-	return nil
 }
 
 // room makes sure that the index has a place for one more. It is called under

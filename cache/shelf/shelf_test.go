@@ -378,3 +378,20 @@ func TestFilesArePrivate(t *testing.T) {
 	private(t, dir)
 	has(t, s, "/a", 1, 1000)
 }
+
+// A thing larger than the queue is written too, as long as it is alone.
+func TestOneThingMayAlwaysWait(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		o := options(d.FS())
+		o.QueueBytes = 1000
+		s := open(t, o)
+		if !s.Put(item("/large", 1, 5000)) || s.Put(item("/next", 1, 5000)) {
+			t.Error("one of two is to be taken")
+		}
+		s.settle()
+		has(t, s, "/large", 1, 5000)
+		if !s.Await(context.Background(), 5000) {
+			t.Error("the queue is empty")
+		}
+	})
+}
