@@ -31,13 +31,16 @@ import (
 // A Query is one question. Key alone cannot say all of it: which variant of an
 // answer fits depends on the request's header (RFC 9111 section 4.1).
 type Query struct {
-	Key      string        // what names the object, the same for all who want it
-	Header   *web.Header   // the request's header, for Vary and Authorization; never changed any more; nil: empty
-	Range    web.Range     // the part that is wanted. Whole objects are kept, so that it is never part of the key
-	Class    Class         // for metrics, and for what is live
-	Recorded bool          // it is not live, whatever its class: of a recording, a slice of a file
-	NoPeer   bool          // never wait for a fill that may itself be waiting for a peer
-	Wait     time.Duration // how long to wait for a head; 0, or more than Options.WaitTimeout: that
+	Key    string        // what names the object, the same for all who want it
+	Header *web.Header   // the request's header, for Vary and Authorization; never changed any more; nil: empty
+	Range  web.Range     // the part that is wanted. Whole objects are kept, so that it is never part of the key
+	Class  Class         // for metrics
+	NoPeer bool          // never wait for a fill that may itself be waiting for a peer
+	Wait   time.Duration // how long to wait for a head; 0, or more than Options.WaitTimeout: that
+
+	// Recorded says that the object is not live, whatever its class: that it is
+	// part of a recording, or a slice of a file. See [Shares].
+	Recorded bool
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer

@@ -165,7 +165,6 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
-	c.checkCache(s)
 	if w := &c.Cache.Waiting; w.PerObject > w.All {
 		if s.given("cache.waiting.per_object") {
 			s.badf("cache.waiting.per_object", "%d contradicts cache.waiting.all %d, of which it is a part: allowed is up to that", w.PerObject, w.All)
@@ -180,20 +179,7 @@ func (c *Edge) check(s *source) {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
 	s.apart(all...)
-}
-
-func (c *Edge) checkCache(s *source) {
-	if sh := c.Cache.Shares; sh.Live+sh.Recorded+sh.Other > 100 || sh == (Shares{}) {
-		s.badf("cache.shares", "live %d, recorded %d and other %d are per cent of one whole: allowed are 1 to 100 together", sh.Live, sh.Recorded, sh.Other)
-	}
-	d, usual := &c.Cache.Disk, DefaultEdge().Cache.Disk
-	if d.Dir == "" {
-		for key, own := range map[string]bool{"max": d.Max != usual.Max, "keep_free": d.KeepFree != usual.KeepFree} {
-			if own && s.given("cache.disk."+key) {
-				s.warnf("cache.disk."+key, "does nothing: there is no disk tier while cache.disk.dir (--cache-dir DIR) is not given")
-			}
-		}
-	}
+	c.checkTiers(s)
 }
 
 func (c *Edge) checkCluster(s *source) {

@@ -147,14 +147,15 @@ type Fetch struct {
 
 // Cache is what an edge keeps.
 type Cache struct {
-	Memory    Size   `yaml:"memory" min:"16MiB" max:"16TiB"`
-	Young     Size   `yaml:"young" min:"0B" max:"16TiB"`
-	Shares    Shares `yaml:"shares"`
-	MaxObject Size   `yaml:"max_object" min:"1MiB" max:"64GiB"`
+	Memory    Size `yaml:"memory" min:"16MiB" max:"16TiB"`
+	Young     Size `yaml:"young" min:"0B" max:"16TiB"`
+	MaxObject Size `yaml:"max_object" min:"1MiB" max:"64GiB"`
 
-	Disk    Disk    `yaml:"disk"`
 	Waiting Waiting `yaml:"waiting"`
 	Stale   Stale   `yaml:"stale"`
+
+	Shares Shares `yaml:"shares"`
+	Disk   Disk   `yaml:"disk"`
 }
 
 // Waiting bounds who waits for what is not in the cache yet.
@@ -172,20 +173,6 @@ type Stale struct {
 	MediaOnError     time.Duration `yaml:"media_on_error" min:"0s" max:"720h"`
 	Other            time.Duration `yaml:"other" min:"0s" max:"720h"`
 	OtherOnError     time.Duration `yaml:"other_on_error" min:"0s" max:"720h"`
-}
-
-// Shares are parts of young in per cent.
-type Shares struct {
-	Live     int `yaml:"live" min:"0" max:"100"`
-	Recorded int `yaml:"recorded" min:"0" max:"100"`
-	Other    int `yaml:"other" min:"0" max:"100"`
-}
-
-// Disk is the tier below memory; off without Dir.
-type Disk struct {
-	Dir      string `yaml:"dir" kind:"dir"`
-	Max      Size   `yaml:"max" min:"256MiB" max:"16TiB"`
-	KeepFree Size   `yaml:"keep_free" min:"0B" max:"16TiB"`
 }
 
 // Cluster is how edges find each other. It is off while neither Join nor

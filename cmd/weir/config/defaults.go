@@ -2,9 +2,6 @@ package config
 
 import "time"
 
-// DefaultMemory is what media may take where nobody says.
-const DefaultMemory = 1 * GiB
-
 // DefaultOrigin returns an Origin in which every key has its default.
 func DefaultOrigin() *Origin {
 	return &Origin{
@@ -12,7 +9,7 @@ func DefaultOrigin() *Origin {
 		Access: Access{Mode: AccessOpen},
 		Ingest: Ingest{Listen: ":8081", MaxUpload: 64 * MiB, MaxChannels: 1000, Create: true, Connections: 10_000,
 			StallTimeout: 30 * time.Second, Watch: Watch{Poll: time.Second}},
-		Store: Store{Memory: DefaultMemory, KeepFree: 1 * GiB},
+		Store: Store{Memory: 1 * GiB, KeepFree: 1 * GiB},
 		Channels: Channels{Defaults: Channel{
 			Window:    30 * time.Second,
 			Retention: 60 * time.Second,
@@ -40,14 +37,15 @@ func DefaultEdge() *Edge {
 			StallTimeout: 10 * time.Second,
 			Connections:  256,
 		},
-		Cache: Cache{Memory: DefaultMemory, Shares: Shares{Live: 70, Recorded: 20, Other: 10}, MaxObject: 64 * MiB,
-			Disk:    Disk{Max: 10 * GiB, KeepFree: 1 * GiB},
+		Cache: Cache{Memory: 1 * GiB, MaxObject: 64 * MiB,
 			Waiting: Waiting{All: 100_000, PerObject: 50_000, Memory: 64 * MiB},
 			Stale: Stale{
 				Playlists: time.Minute, PlaylistsOnError: 10 * time.Minute,
 				Media: 10 * time.Minute, MediaOnError: 24 * time.Hour,
 				Other: time.Hour, OtherOnError: 24 * time.Hour,
 			},
+			Shares: Shares{Live: 70, Recorded: 20, Other: 10},
+			Disk:   Disk{Max: 10 * GiB, KeepFree: 1 * GiB},
 		},
 		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
 		Limits:  defaultLimits(),

@@ -67,6 +67,9 @@ func TestMemoryThatCannotFitIsRefused(t *testing.T) {
 	f(800*config.MiB, 512<<20, "refused")
 	f(config.DefaultMemory, 512<<20, "warned")
 	f(16*config.TiB, 0, "fits") // it is not known what there is
+	if e, o := config.DefaultEdge().Cache.Memory, config.DefaultOrigin().Store.Memory; e != config.DefaultMemory || o != config.DefaultMemory {
+		t.Errorf("defaults are %s and %s, DefaultMemory is %s", e, o, config.DefaultMemory)
+	}
 }
 
 // Go's limit leaves room for what Go does not see.
