@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +24,9 @@ type answer struct {
 // run asks upstream, settles what the answer means for those who wait, and
 // takes the body in.
 func (f *flight) run() error {
+	if done, err := f.promote(); done {
+		return err
+	}
 	a, err := f.fetch(f.prior())
 	for {
 		again, e := f.elect(a, err)
@@ -210,7 +214,7 @@ func (f *flight) handOver(a answer, o landing) error {
 		f.supersede()
 	}
 	f.handed = true
-	o.lead, o.how, o.joined = &Object{head: newHead(a), raw: passBody(a.resp.Body, f.cancel), key: f.q.Key}, Pass, Joined
+	o.lead, o.how, o.joined = &Object{head: f.c.newHead(a), only: &passing{raw: passBody(a.resp.Body, f.cancel)}}, Pass, Joined
 	if !f.settle(o) {
 		o.lead.Release()
 		return errSettled
@@ -227,6 +231,7 @@ func (f *flight) share(a answer, o landing) error {
 		o.pass, o.fate = true, alone
 		return f.handOver(a, o)
 	}
+	f.group = groupOf(f.q, a.resp.Get("Last-Modified"), a.received, a.may.InitialAge)
 	in, err := f.newIntake(size)
 	if err != nil {
 		f.c.metrics.rejected[noRoom].Inc()
@@ -244,11 +249,11 @@ func (f *flight) share(a answer, o landing) error {
 		}
 	}
 	k := f.newKept(a, in.blob)
-	o.object, o.how, o.joined, o.vary = &k.filled, Miss, Joined, a.vary
+	o.object, o.how, o.joined, o.vary = k.filled, Miss, Joined, a.vary
 	if len(a.may.Strip) > 0 {
-		o.lead = &Object{head: newHead(a, "Age"), body: in.blob, filled: true, key: f.q.Key}
+		o.lead = &Object{head: f.c.newHead(a, "Age"), body: in.blob, filled: true}
 	}
-	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserve(k.overhead) {
+	if o.remember == nil && k.stored.worthKeeping(a.received) && f.c.reserveFor(k.group, int64(k.overhead)) {
 		o.keep = k
 	} else if o.remember == nil {
 		f.supersede()
@@ -275,7 +280,7 @@ func (f *flight) share(a answer, o landing) error {
 // one for as long as it may be served stale.
 func (f *flight) supersede() {
 	if f.stale != nil {
-		f.c.discard(f.stale)
+		f.c.reject(f.stale)
 	}
 }
 
@@ -295,38 +300,47 @@ func isThere(b web.Body) bool {
 func (f *flight) landed(b *blob) {
 	f.s.mu.Lock()
 	whole := f.s.holding(f.q.Key, b)
+	for _, k := range whole {
+		k.arrived()
+	}
 	f.s.mu.Unlock()
 	for _, k := range whole {
 		f.c.tiers.landed(k)
 	}
 }
 
-// headBytes is about what an object takes beside the bytes of its body and
-// header, the index included.
-const headBytes = 1 << 10
+// headBytes is what an object takes beside the bytes of its body, its key and the
+// values that it has for itself, the index included (overhead_test.go).
+const headBytes = 480
 
 // newKept returns the object that the answer a with the bytes b makes.
 func (f *flight) newKept(a answer, b *blob) *kept {
 	variant := max(len(f.fk.variant), len(appendVariant(nil, a.vary, f.q.Header)))
-	return f.c.newKept(f.q.Key, f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), variant, a, b)
+	k := f.c.newKept(f.q.Key, f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), variant, a, b)
+	k.group = f.group
+	return k
 }
 
 // newKept is the same for a policy's id and a number of bytes that tell the
 // variant.
 func (c *Cache) newKept(key string, id uint64, variant int, a answer, b *blob) *kept {
-	d := newHead(a, append(a.may.Strip, "Age")...)
+	return keptOf(key, id, variant, c.newHead(a, append(a.may.Strip, "Age")...), b)
+}
+
+func keptOf(key string, id uint64, variant int, d *head, b *blob) *kept {
 	return &kept{
-		stored:   Object{head: d, body: b, key: key},
-		filled:   Object{head: d, body: b, key: key, filled: true},
+		name:     key,
+		stored:   Object{head: d, body: b},
+		filled:   &Object{head: d, body: b, filled: true},
 		id:       id,
-		overhead: int64(headBytes + len(key) + variant + d.header.Bytes() + 16*d.header.Len()),
+		overhead: int32(min(headBytes+len(key)+variant+len(d.values), math.MaxInt32)),
 	}
 }
 
 // drop gives back what was charged for an object that was not published.
 func (f *flight) drop(k *kept) {
 	if k != nil {
-		f.c.budget.give(k.overhead)
+		f.c.budget.give(int64(k.overhead))
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Cache) ask(w *waiter) {
 			return
 		}
 		if k.stored.Filling() {
-			c.answer(s, w, &k.filled, Joined, nil)
+			c.answer(s, w, k.filled, Joined, nil)
 		} else {
 			c.answer(s, w, &k.stored, Hit, nil)
 		}

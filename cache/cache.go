@@ -23,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"weir/cache/shelf"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
@@ -40,6 +41,10 @@ type Query struct {
 	// Validate asks upstream although there may be a fresh answer, which then
 	// needs upstream's word that it still is. Lookup does not heed it.
 	Validate bool
+
+	// Recorded says that the object is not live, whatever its class: that it is
+	// part of a recording, or a slice of a file. See [Shares].
+	Recorded bool
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer
@@ -59,6 +64,11 @@ type Options struct {
 	// first out and whatever they are. It should hold all that is live.
 	// Default half of Bytes.
 	Young int64
+	// Shares of the young that are left to what is live, recorded and other.
+	// Default 70, 20 and 10 per cent.
+	Shares Shares
+	// Disk is the tier below memory. Nil: none.
+	Disk *Disk
 	// MaxObject is the largest body kept, in bytes; larger ones are passed
 	// through to each who asks. Default 64 MiB, but at most a quarter of Bytes.
 	MaxObject int64
@@ -104,6 +114,7 @@ var (
 	ErrStalled  = errors.New("no progress from upstream")
 	ErrNoRoom   = errors.New("no room in the cache's budget")
 	ErrTooLarge = web.ErrTooLarge
+	ErrDisk     = errors.New("the disk tier cannot be used") // only New
 )
 
 // A Cache is safe for concurrent use.
@@ -119,7 +130,9 @@ type Cache struct {
 
 	shards [shards]shard
 	budget budget
+	words  words
 	tiers  tiers
+	shelf  *shelf.Shelf // the disk tier; nil: none
 
 	closed   atomic.Bool
 	waiters  atomic.Int64 // askers waiting for a head
@@ -137,6 +150,9 @@ func New(o Options) (*Cache, error) {
 	if o.Young == 0 {
 		o.Young = o.Bytes / 2
 	}
+	if o.Shares == (Shares{}) {
+		o.Shares = defaultShares
+	}
 	if o.MaxObject == 0 {
 		o.MaxObject = min(64<<20, o.Bytes/4)
 	}
@@ -152,6 +168,8 @@ func New(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("cache: Bytes is %d, want at least %d", o.Bytes, minBytes)
 	case o.Young < 0 || o.Young > o.Bytes-o.Bytes/4:
 		return nil, fmt.Errorf("cache: Young is %d, want at most three quarters of Bytes (%d)", o.Young, o.Bytes-o.Bytes/4)
+	case !o.Shares.valid():
+		return nil, fmt.Errorf("cache: Shares are %+v, want none below 0 and at most 100 per cent together", o.Shares)
 	case o.MaxObject < 0 || o.MaxObject > o.Bytes:
 		return nil, fmt.Errorf("cache: MaxObject is %d, want at most Bytes (%d)", o.MaxObject, o.Bytes)
 	case o.FillTimeout < 0 || o.MaxWaiters < 0 || o.WaitTimeout < 0 || o.MaxFollowers < 0 || o.MaxParked < 0:
@@ -167,15 +185,19 @@ func New(o Options) (*Cache, error) {
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	c.budget.limit = o.Bytes
 	for i := range c.shards {
-		c.shards[i].init()
+		c.shards[i].init(&c.words)
 	}
 	// An eighth of the budget is nobody's: fills in flight, bytes still read
 	// after they were evicted, and the lag of the memory tier live in it.
-	if err := c.tiers.init(c, o.Young, o.Bytes-o.Young-o.Bytes/8); err != nil {
+	if err := c.tiers.init(c, o.Young, o.Bytes-o.Young-o.Bytes/8, o.Shares); err != nil {
 		c.stop(err)
 		return nil, err
 	}
 	c.metrics = newMetrics(c, o.Registerer)
+	if err := c.openDisk(); err != nil {
+		c.Close()
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -203,6 +225,7 @@ func (c *Cache) Close() {
 		c.log.Warn("cache closes although fills ignore the end of their context", "fills", c.inFlight.Load())
 	}
 	c.tiers.close(c)
+	c.closeDisk()
 }
 
 const closeWait = 5 * time.Second
@@ -221,14 +244,14 @@ func (c *Cache) Lookup(q Query) (*Object, bool) {
 		return nil, false
 	}
 	k.stored.body.ref()
+	o, how := &k.stored, Hit
+	if o.Filling() {
+		o, how = k.filled, Joined
+	}
 	s.mu.RUnlock()
 	c.touch(k, now)
-	if k.stored.Filling() {
-		c.metrics.count(q.Class, Joined)
-		return &k.filled, true
-	}
-	c.metrics.count(q.Class, Hit)
-	return &k.stored, true
+	c.metrics.count(q.Class, how)
+	return o, true
 }
 
 // Get is Ask that waits: for the head, not for the body. The caller releases

@@ -216,7 +216,7 @@ func TestStalledBodyIsCut(t *testing.T) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var s shard
-		s.init()
+		s.init(&words{})
 		for i := range uint64(5 * maxRemembered) {
 			s.remember(i, errCut, time.Now(), time.Second)
 			s.pass(i, time.Now())

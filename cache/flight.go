@@ -39,6 +39,8 @@ type flight struct {
 	cancel     context.CancelCauseFunc
 
 	// The flight's goroutine's own.
+	paid      int64   // charged to the budget for the flight itself
+	group     group   // of what it brings
 	renewed   []*kept // of stale and others: what a 304 is about
 	elections int     // how often another leader was chosen
 	handed    bool    // its answer was handed on with the body: the context lives as long as that
@@ -134,6 +136,10 @@ func (f *flight) fly() {
 		}
 		f.land(err)
 	}()
+	if full := f.pay(); full != nil {
+		err = full
+		return
+	}
 	err = f.run()
 }
 
@@ -173,6 +179,7 @@ func (f *flight) land(err error) {
 	}
 	f.c.air.remove(f)
 	f.c.inFlight.Add(-1)
+	f.c.budget.give(f.paid)
 	f.c.trim()
 }
 

@@ -9,22 +9,23 @@ import (
 
 // newHead returns the head of an answer, without the fields that are for one
 // connection only (RFC 9111 section 3.1) and without those named in less.
-func newHead(a answer, less ...string) *head {
+func (c *Cache) newHead(a answer, less ...string) *head {
 	d := &head{
-		status: a.resp.Status, received: a.received, hasAge: a.resp.Get("Age") != "",
-		initialAge: a.may.InitialAge, lifetime: a.may.Lifetime,
+		status: uint16(a.resp.Status), born: a.received.Add(-a.may.InitialAge), hasAge: a.resp.Get("Age") != "",
+		lifetime:        a.may.Lifetime,
 		whileRevalidate: a.may.StaleWhileRevalidate, ifError: a.may.StaleIfError,
 		mustRevalidate: a.may.MustRevalidate, noCache: a.may.NoCache,
 	}
 	full := a.resp.Flatten()
-	d.header = without(&full, append(less, hops(&full)...))
-	if !d.header.Has("Date") {
+	h := without(&full, append(less, hops(&full)...))
+	if !h.Has("Date") {
 		// "A recipient with a clock that receives a response message without a
 		// Date header field MUST record the time it was received and append a
 		// corresponding Date header field to the message's header section if
 		// it is cached or forwarded downstream" (RFC 9110 section 6.6.1).
-		d.header.Add("Date", web.FormatHTTPDate(a.received))
+		h.Add("Date", web.FormatHTTPDate(a.received))
 	}
+	d.form, d.values = c.words.take(&h)
 	return d
 }
 

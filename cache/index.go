@@ -18,6 +18,7 @@ const shards = 64
 // Locks are taken in this order: shard.mu, then tiers.mu. No callback, no fill
 // and no call into the memory tier's policy runs under either.
 type shard struct {
+	words   *words
 	mu      sync.RWMutex // guards what follows, and the waiters of its flights
 	entries map[string]*entry
 	flights map[flightKey]*flight // those whose head is not known yet
@@ -25,30 +26,43 @@ type shard struct {
 	passing map[uint64]time.Time  // by hash of key: until when answers are taken to be unshareable
 }
 
-// An entry holds all variants of one key.
+// An entry holds all variants of one key, the newest first.
 type entry struct {
-	vary []string         // the request fields that tell variants apart, sorted; grows, up to maxVary
-	one  *kept            // the only variant while vary is empty
-	many map[string]*kept // else, by appendVariant
+	vary  []string // the request fields that tell variants apart, sorted; grows, up to maxVary
+	first *kept
 }
 
 // kept is an object in the store. It shows two faces: stored to those who find
 // it, filled to those who asked before it was there.
 type kept struct {
-	stored, filled Object
-	id             uint64       // of key and request, for the memory tier's policy
-	touched        atomic.Int64 // the second in which it was last wanted
-	overhead       int64        // bytes charged to the budget beside the body
-	variant        string       // guarded by shard.mu
+	name     string
+	stored   Object
+	filled   *Object      // guarded by shard.mu; nil once the body is whole
+	id       uint64       // of key and request, for the memory tier's policy
+	touched  atomic.Int64 // the second in which it was last wanted
+	variant  string       // by appendVariant; guarded by shard.mu, as the next
+	next     *kept        // of the same key
+	overhead int32        // bytes charged to the budget beside the body
+	purged   bool         // it was invalidated while it was on its way out; guarded by shard.mu
+	group    group        // whose share it counts to; not changed any more once it is kept
 
 	tier         tier  // this and the rest: guarded by tiers.mu
 	cost         int64 // bytes it stands for in its tier
 	newer, older *kept
 }
 
-func (k *kept) key() string { return k.stored.key }
+func (k *kept) key() string { return k.name }
 
-func (s *shard) init() {
+// arrived gives up the face for those who wait if nobody can any more. The
+// caller holds the lock of k's shard.
+func (k *kept) arrived() {
+	if !k.stored.Filling() {
+		k.filled = nil
+	}
+}
+
+func (s *shard) init(w *words) {
+	s.words = w
 	s.entries = map[string]*entry{}
 	s.flights = map[flightKey]*flight{}
 	s.failed = map[uint64]failure{}
@@ -64,10 +78,30 @@ func (s *shard) find(key string, h *web.Header) *kept {
 		return nil
 	}
 	if len(e.vary) == 0 {
-		return e.one
+		return e.first
 	}
 	var buf [256]byte
-	return e.many[string(appendVariant(buf[:0], e.vary, h))]
+	return e.variant(appendVariant(buf[:0], e.vary, h))
+}
+
+func (e *entry) variant(text []byte) *kept {
+	for k := e.first; k != nil; k = k.next {
+		if k.variant == string(text) {
+			return k
+		}
+	}
+	return nil
+}
+
+// unlink takes k out, and reports whether it was there.
+func (e *entry) unlink(k *kept) bool {
+	for at := &e.first; *at != nil; at = &(*at).next {
+		if *at == k {
+			*at, k.next = k.next, nil
+			return true
+		}
+	}
+	return false
 }
 
 // varyOf returns the request fields that answers for key are known to depend on.
@@ -93,24 +127,24 @@ func (s *shard) put(k *kept, vary []string, h *web.Header) (displaced []*kept) {
 			all = vary // upstream names ever new fields: forget the old ones, with all that depends on them
 		}
 		displaced = e.all()
-		e.vary, e.one, e.many = all, nil, map[string]*kept{}
-	}
-	if len(e.vary) == 0 {
-		if e.one != nil {
-			displaced = append(displaced, e.one)
+		for _, old := range displaced {
+			e.unlink(old)
 		}
-		e.one = k
-		return displaced
+		e.vary = s.words.vary(all)
 	}
-	k.variant = string(appendVariant(nil, e.vary, h))
-	if old := e.many[k.variant]; old != nil {
+	k.variant = ""
+	if len(e.vary) > 0 {
+		k.variant = s.words.variant(appendVariant(nil, e.vary, h))
+	}
+	if old := e.variant([]byte(k.variant)); old != nil {
 		displaced = append(displaced, old)
-	} else if len(e.many) >= maxVariants {
+		e.unlink(old)
+	} else if e.count() >= maxVariants {
 		last := e.leastWanted()
 		displaced = append(displaced, last)
-		delete(e.many, last.variant)
+		e.unlink(last)
 	}
-	e.many[k.variant] = k
+	k.next, e.first = e.first, k
 	return displaced
 }
 
@@ -118,34 +152,26 @@ func (s *shard) put(k *kept, vary []string, h *web.Header) (displaced []*kept) {
 // old is not there any more.
 func (s *shard) replace(old, k *kept) bool {
 	e := s.entries[old.key()]
-	switch {
-	case e == nil:
-		return false
-	case e.one == old:
-		e.one = k
-	case e.many[old.variant] == old:
-		k.variant = old.variant
-		e.many[k.variant] = k
-	default:
+	if e == nil || !e.unlink(old) {
 		return false
 	}
+	k.variant = old.variant
+	k.next, e.first = e.first, k
 	return true
 }
 
-// remove takes k out of the index if it is there.
-func (s *shard) remove(k *kept) {
+// remove takes k out of the index if it is there, and returns the fields by
+// which its variant was told.
+func (s *shard) remove(k *kept) (vary []string, found bool) {
 	e := s.entries[k.key()]
-	switch {
-	case e == nil:
-		return
-	case e.one == k:
-		e.one = nil
-	case e.many[k.variant] == k:
-		delete(e.many, k.variant)
+	if e == nil {
+		return nil, false
 	}
-	if e.one == nil && len(e.many) == 0 {
+	found = e.unlink(k)
+	if e.first == nil {
 		delete(s.entries, k.key())
 	}
+	return e.vary, found
 }
 
 // holding returns what stands for the bytes of b under key.
@@ -159,9 +185,9 @@ func (s *shard) holding(key string, b *blob) []*kept {
 
 // leastWanted returns the variant that was not wanted for the longest time.
 func (e *entry) leastWanted() *kept {
-	var last *kept
-	for _, k := range e.many {
-		if last == nil || k.wanted().Before(last.wanted()) {
+	last := e.first
+	for k := last; k != nil; k = k.next {
+		if k.wanted().Before(last.wanted()) {
 			last = k
 		}
 	}
@@ -170,19 +196,23 @@ func (e *entry) leastWanted() *kept {
 
 // wanted returns when k was wanted last, to the second, or came.
 func (k *kept) wanted() time.Time {
-	if at := time.Unix(k.touched.Load(), 0); at.After(k.stored.received) {
+	if at := time.Unix(k.touched.Load(), 0); at.After(k.stored.born) {
 		return at
 	}
-	return k.stored.received
+	return k.stored.born
 }
 
 func (e *entry) all() []*kept {
 	var all []*kept
-	if e.one != nil {
-		all = append(all, e.one)
-	}
-	for _, k := range e.many {
+	for k := e.first; k != nil; k = k.next {
 		all = append(all, k)
 	}
 	return all
+}
+
+func (e *entry) count() (n int) {
+	for k := e.first; k != nil; k = k.next {
+		n++
+	}
+	return n
 }

@@ -30,7 +30,7 @@ func (f *flight) newIntake(size int64) (*intake, error) {
 	n := int64(0)
 	if size > 0 {
 		n = charge(min(size, largestPiece))
-		if !f.c.reserve(n) {
+		if !f.c.reserveFor(f.group, n) {
 			return nil, ErrNoRoom
 		}
 	}
@@ -134,7 +134,7 @@ func (in *intake) room() (int64, error) {
 	if left := in.blob.Len() - written; left > 0 {
 		next = min(left, largestPiece)
 	}
-	if !in.f.c.reserve(charge(next)) {
+	if !in.f.c.reserveFor(in.f.group, charge(next)) {
 		return 0, ErrNoRoom
 	}
 	in.blob.charged.Add(charge(next))

@@ -10,6 +10,12 @@ func (c *Cache) Invalidate(key string) {
 	s := c.shard(hash)
 	s.mu.Lock()
 	gone := s.all(key)
+	for _, k := range gone {
+		k.purged = true
+	}
+	if c.shelf != nil {
+		c.shelf.Remove(key)
+	}
 	for fk, f := range s.flights {
 		if fk.key == key {
 			f.outdated = true
@@ -29,6 +35,9 @@ func (c *Cache) Evict(key string) {
 	s := c.shard(c.hash(key))
 	s.mu.Lock()
 	gone := s.all(key)
+	if c.shelf != nil {
+		c.shelf.Forget(key)
+	}
 	s.mu.Unlock()
 	for _, k := range gone {
 		c.discard(k)

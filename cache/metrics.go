@@ -78,6 +78,10 @@ func newMetrics(c *Cache, reg prometheus.Registerer) *metrics {
 	}
 	gauge("weir_cache_bytes", "Bytes of the budget, by tier; held is what is in the air or was evicted and is still read.",
 		prometheus.Labels{"tier": "held"}, c.held)
+	for g := range groups {
+		gauge("weir_cache_young_bytes", "Bytes of the young, by whose share they count to.",
+			prometheus.Labels{"group": g.String()}, func() int64 { return c.tiers.groups()[g].Bytes })
+	}
 	gauge("weir_cache_flights", "Fills in the air.", nil, c.inFlight.Load)
 	gauge("weir_cache_parked_bytes", "Bytes that those who wait for the head of an answer take.", nil, c.parked.Load)
 	gauge("weir_cache_waiters", "Askers waiting for the head of an answer.", nil, c.waiters.Load)

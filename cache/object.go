@@ -5,21 +5,26 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/cache/shelf"
 	"weir/internal/spool"
 	"weir/internal/web"
 )
 
 // A head is what an answer says, and what may be done with it. It never changes.
 type head struct {
-	status   int
-	header   web.Header // as stored (RFC 9111 section 3.1)
-	hasAge   bool       // upstream's answer had been stored somewhere on its way
-	received time.Time
-
-	initialAge, lifetime     time.Duration
-	whileRevalidate, ifError time.Duration // beyond lifetime
-	mustRevalidate, noCache  bool
+	*form                   // with values the header
+	values                  string
+	born                    time.Time // when it was of age 0
+	lifetime                time.Duration
+	whileRevalidate         time.Duration // beyond lifetime, as the next
+	ifError                 time.Duration
+	status                  uint16
+	hasAge                  bool // upstream's answer had been stored somewhere on its way
+	mustRevalidate, noCache bool
 }
+
+// noForm is the form of an empty header.
+var noForm form
 
 // An Object is one answer: a head that does not change, and a body that may
 // still be arriving. Whoever is given an Object releases it exactly once, and
@@ -27,32 +32,42 @@ type head struct {
 type Object struct {
 	*head
 	body   *blob    // nil: passed through
-	raw    web.Body // passed through: upstream's own body, for one Response
-	given  atomic.Bool
-	filled bool // for those who asked before the answer came: it has no age for them
-	key    string
-	tags   *string // of a Fill's prior: entity tags to ask with
+	only   *passing // nil: it is, or was, kept
+	filled bool     // for those who asked before the answer came: it has no age for them
+}
+
+// passing is what only an Object has that is for one.
+type passing struct {
+	raw   web.Body // upstream's own body, for one Response
+	given atomic.Bool
+	tags  *string // of a Fill's prior: entity tags to ask with
 }
 
 // Status returns the answer's status code.
-func (o *Object) Status() int { return o.status }
+func (o *Object) Status() int { return int(o.status) }
 
-// Header returns the stored header. It is shared and must not be changed.
-func (o *Object) Header() *web.Header { return &o.header }
+// Header returns a copy of the stored header.
+func (o *Object) Header() *web.Header {
+	h := o.fields()
+	return &h
+}
 
 // ETag returns the answer's entity tag, or "".
-func (o *Object) ETag() string { return o.header.Get("ETag") }
+func (o *Object) ETag() string { return o.get("ETag") }
 
 // Len returns the length of the body in bytes, or -1 while it is not known.
 func (o *Object) Len() int64 {
 	if o.body == nil {
-		return o.raw.Len()
+		if o.only == nil || o.only.raw == nil {
+			return -1
+		}
+		return o.only.raw.Len()
 	}
 	return o.body.Len()
 }
 
 // Age returns how old the answer is (RFC 9111 section 4.2.3).
-func (o *Object) Age(now time.Time) time.Duration { return o.initialAge + max(0, now.Sub(o.received)) }
+func (o *Object) Age(now time.Time) time.Duration { return max(0, now.Sub(o.born)) }
 
 // TTL returns how long the answer stays fresh; less than 0 is how long it has
 // been stale.
@@ -72,18 +87,21 @@ func (o *Object) Passed() bool { return o.body == nil }
 // by Age would ask again and again. An object that was passed through can be
 // answered from once.
 func (o *Object) Response(now time.Time) *web.Response {
-	r := &web.Response{Status: o.status, Base: &o.header}
+	r := web.NewAnswer(int(o.status), &o.shared)
+	for name, value := range o.own {
+		r.Header.Add(name, value)
+	}
 	if o.body == nil {
-		if o.given.Swap(true) {
+		if o.only.given.Swap(true) {
 			panic("BUG: cache: second Response of an object that was passed through")
 		}
-		r.Body = o.raw
+		r.Body = o.only.raw
 		return r
 	}
 	o.body.ref()
 	r.Body = o.body
 	if !o.filled || o.hasAge {
-		r.Header.Set("Age", strconv.FormatInt(int64(o.Age(now)/time.Second), 10))
+		r.Header.Add("Age", strconv.FormatInt(int64(o.Age(now)/time.Second), 10))
 	}
 	return r
 }
@@ -93,8 +111,8 @@ func (o *Object) Release() {
 	switch {
 	case o.body != nil:
 		o.body.Close()
-	case !o.given.Swap(true) && o.raw != nil:
-		o.raw.Close()
+	case o.only != nil && !o.only.given.Swap(true) && o.only.raw != nil:
+		o.only.raw.Close()
 	}
 }
 
@@ -111,7 +129,7 @@ func (o *Object) staleFor(now time.Time, extra time.Duration) bool {
 
 // hasValidator reports whether a fill can ask whether the answer is still good.
 func (o *Object) hasValidator() bool {
-	return o.body.State() != web.Aborted && (o.header.Has("ETag") || o.header.Has("Last-Modified"))
+	return o.body.State() != web.Aborted && (o.get("ETag") != "" || o.get("Last-Modified") != "")
 }
 
 // A blob is the body of stored answers, charged to the budget until the last
@@ -120,6 +138,7 @@ type blob struct {
 	*spool.Buffer
 	budget  *budget
 	refs    spool.Refs
+	at      shelf.Place            // where it lies on the disk, if it came from there; never changed once it is kept
 	charged atomic.Int64           // bytes of the budget; changed by the flight that fills it
 	filling atomic.Pointer[flight] // whom to tell when somebody lets go; nil: nobody
 }
@@ -136,12 +155,23 @@ func (b *blob) TryRef() bool { return b.refs.Try() }
 // Close gives one reference back. With the last one go first the bytes, then
 // their charge: the budget never shows less than there is.
 func (b *blob) Close() {
-	if b.refs.Drop() {
-		b.Buffer.Close()
-		b.budget.give(b.charged.Swap(0))
-	} else if f := b.filling.Load(); f != nil {
+	if b.drop() {
+		return
+	}
+	if f := b.filling.Load(); f != nil {
 		f.left(b)
 	}
+}
+
+// drop is Close for one who is no reader of a body that may still arrive. It may
+// be called under a lock. It reports whether the reference was the last.
+func (b *blob) drop() bool {
+	last := b.refs.Drop()
+	if last {
+		b.Buffer.Close()
+		b.budget.give(b.charged.Swap(0))
+	}
+	return last
 }
 
 // idle reports whether nobody but the store holds the bytes.

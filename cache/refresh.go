@@ -32,18 +32,18 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 	defer old.stored.body.Close()
 
 	if !sameAs(&old.stored, resp, length) {
-		c.discard(old)
+		c.reject(old)
 		return false
 	}
 	a := answer{resp: resp, asked: asked, received: time.Now()}
-	a.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a), Body: web.Bytes(nil)}
+	a.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a), Body: web.Bytes(nil)}
 	c.judge(q, &a)
 	if !a.may.Store {
-		c.discard(old)
+		c.reject(old)
 		return false
 	}
 	by := c.newKept(q.Key, old.id, variant, a, old.stored.body)
-	if !c.reserve(by.overhead) {
+	if !c.reserve(int64(by.overhead)) {
 		return false
 	}
 	s.mu.Lock()
@@ -62,7 +62,7 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 // stored response".
 func sameAs(o *Object, resp *web.Response, length int64) bool {
 	for _, name := range [...]string{"ETag", "Last-Modified"} {
-		if said := resp.Get(name); said != "" && said != o.header.Get(name) {
+		if said := resp.Get(name); said != "" && said != o.get(name) {
 			return false
 		}
 	}

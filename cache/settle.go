@@ -101,6 +101,8 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 	if k := o.keep; k != nil {
 		k.stored.body.ref() // the store's
 		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
+		k.arrived()
+		f.c.superseded(f.s, k)
 		f.c.tiers.add(k)
 	}
 	return displaced

@@ -3,19 +3,23 @@ package cache
 import (
 	"slices"
 	"time"
+
+	"weir/cache/shelf"
 )
 
 // Stats is what a Cache is doing, for people to look at.
 type Stats struct {
-	Limit   int64    `json:"limit"` // bytes
-	Bytes   int64    `json:"bytes"` // charged now
-	Held    int64    `json:"held"`  // of these: in the air, or evicted and still being read
-	Young   Tier     `json:"young"`
-	Memory  Tier     `json:"memory"`
-	Waiters int64    `json:"waiters"` // askers waiting for a head
-	Parked  int64    `json:"parked"`  // bytes of theirs
-	InAir   int64    `json:"in_air"`  // fills in the air
-	Flights []Flight `json:"flights"` // at most maxFlights of them, the longest in the air first
+	Limit   int64        `json:"limit"` // bytes
+	Bytes   int64        `json:"bytes"` // charged now
+	Held    int64        `json:"held"`  // of these: in the air, or evicted and still being read
+	Young   Tier         `json:"young"`
+	Memory  Tier         `json:"memory"`
+	Groups  []Group      `json:"groups"`         // of the young
+	Disk    *shelf.Usage `json:"disk,omitempty"` // nil: there is no such tier
+	Waiters int64        `json:"waiters"`        // askers waiting for a head
+	Parked  int64        `json:"parked"`         // bytes of theirs
+	InAir   int64        `json:"in_air"`         // fills in the air
+	Flights []Flight     `json:"flights"`        // at most maxFlights of them, the longest in the air first
 }
 
 // Tier is what a tier holds.
@@ -23,6 +27,12 @@ type Tier struct {
 	Bytes   int64 `json:"bytes"`
 	Share   int64 `json:"share"` // bytes it may hold
 	Objects int64 `json:"objects"`
+}
+
+// Group is what a group holds of the young.
+type Group struct {
+	Name string `json:"name"`
+	Tier
 }
 
 // Flight is one fill in the air.
@@ -49,6 +59,11 @@ func (c *Cache) Stats() Stats {
 	for t, to := range map[tier]*Tier{young: &s.Young, memory: &s.Memory} {
 		to.Bytes, to.Objects = c.tiers.usage(t)
 		to.Share = c.tiers.max[t]
+	}
+	s.Groups = c.tiers.groups()
+	if c.shelf != nil {
+		u := c.shelf.Usage()
+		s.Disk = &u
 	}
 	flights := c.air.list()
 	slices.SortFunc(flights, func(a, b *flight) int { return a.started.Compare(b.started) })

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,14 +23,19 @@ func (t tier) String() string { return [...]string{"held", "young", "memory"}[t]
 // nowhere, under mu, is the one to take it out of the index and to give its
 // bytes back.
 type tiers struct {
-	mu     sync.Mutex // guards lists, and the place of every kept object
-	lists  [tierCount]list
-	max    [tierCount]int64 // bytes
+	mu     sync.Mutex    // guards the lists, and the place of every kept object
+	young  [groups]list  // each first in, first out
+	memory list          // in the order of their coming; the policy says who goes
+	share  [groups]int64 // bytes of the young that nobody else may take from a group
+	max    [tierCount]int64
 	policy *policy
 }
 
-func (t *tiers) init(c *Cache, youngMax, memoryMax int64) (err error) {
+func (t *tiers) init(c *Cache, youngMax, memoryMax int64, shares Shares) (err error) {
 	t.max[young], t.max[memory] = youngMax, memoryMax
+	for g, percent := range [groups]int{shares.Live, shares.Recorded, shares.Other} {
+		t.share[g] = youngMax / 100 * int64(percent)
+	}
 	t.policy, err = newPolicy(memoryMax, policyEvents{
 		gone:    func(k *kept) { c.expel(k) },
 		evicted: func() { c.metrics.evicted(memory) },
@@ -37,26 +44,34 @@ func (t *tiers) init(c *Cache, youngMax, memoryMax int64) (err error) {
 	return err
 }
 
-// add puts k among the young. What its body costs is added once it is whole:
-// until then it counts as in the air.
+// list returns where k stands. t.mu is held.
+func (t *tiers) list(k *kept) *list {
+	if k.tier == memory {
+		return &t.memory
+	}
+	return &t.young[k.group]
+}
+
+// add puts k among the young of its group. What its body costs is added once it
+// is whole: until then it counts as in the air.
 func (t *tiers) add(k *kept) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k.tier, k.cost = young, k.overhead
+	k.tier, k.cost = young, int64(k.overhead)
 	if !k.stored.Filling() {
 		k.cost += k.stored.body.charged.Load()
 	}
-	t.lists[young].push(k)
+	t.list(k).push(k)
 }
 
 // landed adds what the body of k costs, now that it is whole.
 func (t *tiers) landed(k *kept) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if k.tier != nowhere && k.cost == k.overhead {
+	if k.tier != nowhere && k.cost == int64(k.overhead) {
 		n := k.stored.body.charged.Load()
 		k.cost += n
-		t.lists[k.tier].bytes += n
+		t.list(k).bytes += n
 	}
 }
 
@@ -76,48 +91,89 @@ func (t *tiers) leave(k *kept, from tier) (tier, bool) {
 	if was == nowhere || from != nowhere && from != was {
 		return nowhere, false
 	}
-	t.lists[was].unlink(k)
+	t.list(k).unlink(k)
 	k.tier = nowhere
 	return was, true
 }
 
-// overflow takes the oldest whole object from the young if they are more than
-// their share, and puts it to memory if it can still be of use.
+// crowd returns the groups of the young that have more than their share, the
+// one that has most beyond it first. t.mu is held.
+func (t *tiers) crowd() []group {
+	over := make([]group, 0, groups)
+	for g := range groups {
+		if t.young[g].bytes > t.share[g] {
+			over = append(over, g)
+		}
+	}
+	slices.SortFunc(over, func(a, b group) int {
+		return cmp.Compare(t.young[b].bytes-t.share[b], t.young[a].bytes-t.share[a])
+	})
+	return over
+}
+
+func (t *tiers) youngBytes() (n, objects int64) {
+	for g := range t.young {
+		n += t.young[g].bytes
+		objects += t.young[g].n
+	}
+	return n, objects
+}
+
+// overflow takes a whole object from the young if they are more than their
+// bytes, the oldest of the group that has most beyond its share, and puts it to
+// memory if it can still be of use.
 func (t *tiers) overflow(now time.Time) (k *kept, to tier) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lists[young].bytes <= t.max[young] {
+	if n, _ := t.youngBytes(); n <= t.max[young] {
 		return nil, nowhere
 	}
-	if k = t.lists[young].oldest(func(k *kept) bool { return !k.stored.Filling() }); k == nil {
+	for _, g := range t.crowd() {
+		if k = t.young[g].oldest(func(k *kept) bool { return !k.stored.Filling() }); k != nil {
+			break
+		}
+	}
+	if k == nil {
 		return nil, nowhere
 	}
-	t.lists[young].unlink(k)
+	t.list(k).unlink(k)
 	k.tier = nowhere
 	if k.stored.worthKeeping(now) {
 		k.tier = memory
-		t.lists[memory].push(k)
+		t.memory.push(k)
 	}
 	return k, k.tier
 }
 
-// victim takes out of its tier the object to go first when the budget is
-// spent: memory's oldest where the policy lags behind its share, else young's,
-// else memory's. What is read or in the air is spared, as no byte would come
+// victim takes out of its tier the object to go first when the budget is spent
+// and something of group g is to come in: of what has more than its share,
+// memory first where the policy lags, then the young; then of memory; then of
+// g's own young. What is live may take the last of the others, but never the
+// other way round. What is read or in the air is spared, as no byte would come
 // of it. The caller must forget the victim.
-func (t *tiers) victim() (*kept, tier) {
+func (t *tiers) victim(g group) (*kept, tier) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	idle := func(k *kept) bool { return k.stored.body.idle() } // a flight is no idler
-	order := [...]tier{young, memory}
-	if t.lists[memory].bytes > t.max[memory] {
-		order = [...]tier{memory, young}
+	var order [2*groups + 2]*list
+	in := order[:0]
+	if t.memory.bytes > t.max[memory] {
+		in = append(in, &t.memory)
 	}
-	for _, from := range order {
-		if k := t.lists[from].oldest(idle); k != nil {
-			t.lists[from].unlink(k)
+	for _, over := range t.crowd() {
+		in = append(in, &t.young[over])
+	}
+	in = append(in, &t.memory, &t.young[g])
+	for other := range groups {
+		if other != live && other != g {
+			in = append(in, &t.young[other])
+		}
+	}
+	for _, l := range in {
+		if k := l.oldest(func(k *kept) bool { return k.stored.body.idle() }); k != nil { // a flight is no idler
+			was := k.tier
+			l.unlink(k)
 			k.tier = nowhere
-			return k, from
+			return k, was
 		}
 	}
 	return nil, nowhere
@@ -127,7 +183,20 @@ func (t *tiers) victim() (*kept, tier) {
 func (t *tiers) usage(of tier) (bytes, objects int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.lists[of].bytes, t.lists[of].n
+	if of == memory {
+		return t.memory.bytes, t.memory.n
+	}
+	return t.youngBytes()
+}
+
+// groups returns what each group holds of the young.
+func (t *tiers) groups() (all []Group) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for g := range groups {
+		all = append(all, Group{g.String(), Tier{Bytes: t.young[g].bytes, Share: t.share[g], Objects: t.young[g].n}})
+	}
+	return all
 }
 
 // trim brings the young back to their share.
@@ -139,7 +208,7 @@ func (c *Cache) trim() {
 			return
 		case to == nowhere:
 			c.metrics.evicted(young)
-			c.forget(k, young)
+			c.retire(k, young)
 		case !c.tiers.policy.set(k):
 			// Dropped sets call nothing back: what was handed over is still ours.
 			c.metrics.rejected[refusedByQueue].Inc()
@@ -160,35 +229,51 @@ func (c *Cache) discard(k *kept) {
 // expel takes k out of memory because the policy let it go.
 func (c *Cache) expel(k *kept) {
 	if _, ok := c.tiers.leave(k, memory); ok {
-		c.forget(k, nowhere)
+		c.retire(k, nowhere)
 	}
 }
 
 // forget ends the store's hold on k, which was moved from a tier to nowhere.
-func (c *Cache) forget(k *kept, from tier) {
+func (c *Cache) forget(k *kept, from tier) { c.takeOut(k, from, false) }
+
+// retire is forget for what goes only because there is no room: the disk may
+// have it.
+func (c *Cache) retire(k *kept, from tier) { c.takeOut(k, from, true) }
+
+func (c *Cache) takeOut(k *kept, from tier, toDisk bool) {
 	s := c.shard(c.hash(k.key()))
 	s.mu.Lock()
-	s.remove(k)
+	vary, found := s.remove(k)
+	if toDisk && found { // else something newer has its place
+		c.toDisk(k, vary)
+	}
 	s.mu.Unlock()
 	if from == memory {
 		c.tiers.policy.del(k)
 	}
-	c.budget.give(k.overhead)
+	c.budget.give(int64(k.overhead))
 	k.stored.body.Close()
 }
 
 // close gives up everything kept.
 func (t *tiers) close(c *Cache) {
 	t.policy.close()
-	for _, of := range [...]tier{young, memory} {
+	flush := c.flushing()
+	lists := []*list{&t.memory}
+	for g := range t.young {
+		lists = append(lists, &t.young[g])
+	}
+	for _, l := range lists {
 		for {
 			t.mu.Lock()
-			k := t.lists[of].tail
+			k := l.head
 			t.mu.Unlock()
 			if k == nil {
 				break
 			}
-			c.discard(k)
+			if from, ok := t.leave(k, nowhere); ok {
+				c.takeOut(k, from, flush(k))
+			}
 		}
 	}
 }
@@ -207,53 +292,4 @@ func (c *Cache) touch(k *kept, now time.Time) {
 // or stale within what its answer allows, or once upstream says it is good.
 func (o *Object) worthKeeping(now time.Time) bool {
 	return o.fresh(now) || o.hasValidator() || o.staleFor(now, max(o.whileRevalidate, o.ifError))
-}
-
-// A list holds the objects of one tier, the newest at its head.
-type list struct {
-	head, tail *kept
-	n, bytes   int64
-}
-
-func (l *list) push(k *kept) {
-	k.newer, k.older = nil, l.head
-	if l.head != nil {
-		l.head.newer = k
-	} else {
-		l.tail = k
-	}
-	l.head = k
-	l.n++
-	l.bytes += k.cost
-}
-
-func (l *list) unlink(k *kept) {
-	if k.newer != nil {
-		k.newer.older = k.older
-	} else {
-		l.head = k.older
-	}
-	if k.older != nil {
-		k.older.newer = k.newer
-	} else {
-		l.tail = k.newer
-	}
-	k.newer, k.older = nil, nil
-	l.n--
-	l.bytes -= k.cost
-}
-
-// searchDepth bounds how far behind the oldest object a victim is looked for.
-const searchDepth = 256
-
-// oldest returns the oldest object that may go, or nil if none of the oldest may.
-func (l *list) oldest(may func(*kept) bool) *kept {
-	k := l.tail
-	for range searchDepth {
-		if k == nil || may(k) {
-			return k
-		}
-		k = k.newer
-	}
-	return nil
 }

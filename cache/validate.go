@@ -17,10 +17,10 @@ const maxConditions = 4 << 10
 // stored response(s) being validated", those of all that is kept for the key,
 // and "SHOULD send the Last-Modified value" (RFC 9111 section 4.3.1).
 func (o *Object) Conditions() (noneMatch, modifiedSince string) {
-	if o.tags == nil {
-		return o.ETag(), o.header.Get("Last-Modified")
+	if o.only == nil || o.only.tags == nil {
+		return o.ETag(), o.get("Last-Modified")
 	}
-	return *o.tags, o.header.Get("Last-Modified")
+	return *o.only.tags, o.get("Last-Modified")
 }
 
 // prior returns what a fill may ask upstream about, nil for nothing: the stale
@@ -30,9 +30,9 @@ func (f *flight) prior() *Object {
 	if !own && len(f.others) == 0 {
 		return nil
 	}
-	o, tags := &Object{head: &head{}, key: f.fk.key}, ""
+	o, tags := &Object{head: &head{form: &noForm}}, ""
 	if own {
-		o = &Object{head: f.stale.stored.head, body: f.stale.stored.body, key: f.fk.key}
+		o = &Object{head: f.stale.stored.head, body: f.stale.stored.body}
 		if tags = o.ETag(); !listable(tags) {
 			return o // with a tag in it If-Modified-Since would not count
 		}
@@ -47,7 +47,7 @@ func (f *flight) prior() *Object {
 		}
 		tags += tag
 	}
-	o.tags = &tags
+	o.only = &passing{tags: &tags}
 	return o
 }
 
@@ -57,14 +57,14 @@ func (f *flight) prior() *Object {
 // variants. The caller holds s.mu.
 func (s *shard) otherVariants(key string, than *kept) []*kept {
 	e := s.entries[key]
-	if e == nil || e.one != nil || len(e.many) == 0 {
+	if e == nil || len(e.vary) == 0 {
 		return nil // there is one variant at most
 	}
 	others := slices.DeleteFunc(e.all(), func(k *kept) bool {
 		tag := k.stored.ETag()
 		return k == than || strings.HasPrefix(tag, "W/") || !listable(tag) || k.stored.body.State() == web.Aborted
 	})
-	slices.SortFunc(others, func(a, b *kept) int { return b.stored.received.Compare(a.stored.received) })
+	slices.SortFunc(others, func(a, b *kept) int { return b.stored.born.Compare(a.stored.born) })
 	for _, k := range others {
 		k.stored.body.ref()
 	}
@@ -110,8 +110,8 @@ func weaklyGood(prior *Object, resp *web.Response, only bool) bool {
 		have := prior.ETag()
 		return have != "" && strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(have, "W/")
 	}
-	if date := resp.Get("Last-Modified"); date != "" && prior.header.Has("Last-Modified") {
-		return date == prior.header.Get("Last-Modified")
+	if date := resp.Get("Last-Modified"); date != "" && prior.get("Last-Modified") != "" {
+		return date == prior.get("Last-Modified")
 	}
 	return only
 }
@@ -120,7 +120,7 @@ func weaklyGood(prior *Object, resp *web.Response, only bool) bool {
 // question too, now that upstream said so: it is a whole answer, and in no
 // coding that the request does not accept, should upstream use one tag for all.
 func (f *flight) answersToo(k *kept) bool {
-	coding := k.stored.header.Joined("Content-Encoding")
+	coding := k.stored.Header().Joined("Content-Encoding")
 	return k.stored.status == http.StatusOK && (coding == "" || strings.EqualFold(coding, "gzip") && web.AcceptsGzip(f.q.Header))
 }
 
@@ -129,18 +129,19 @@ func (f *flight) answersToo(k *kept) bool {
 func (f *flight) refresh(a answer) error {
 	defer a.resp.Close()
 	old := &f.renewed[0].stored
+	f.group = f.renewed[0].group
 	also := f.renewAlso(a, slices.DeleteFunc(f.renewed, func(k *kept) bool { return k == f.stale }))
-	a.resp = &web.Response{Status: old.status, Header: merged(&old.header, a), Body: a.resp.Body}
+	a.resp = &web.Response{Status: old.Status(), Header: merged(old.Header(), a), Body: a.resp.Body}
 	f.c.judge(f.q, &a)
 	k := f.newKept(a, old.body)
-	o := landing{object: &k.filled, how: Revalidated, joined: Joined, vary: a.vary, also: also}
+	o := landing{object: k.filled, how: Revalidated, joined: Joined, vary: a.vary, also: also}
 	switch {
 	case !a.may.Store:
 		o.lead, o.object, o.pass, o.fate = o.object, nil, true, alone
 		f.supersede()
 	default:
 		o.fate, o.shared = f.whoMayShare(a), !a.may.NoCache
-		if old.body.State() != web.Aborted && f.c.reserve(k.overhead) {
+		if old.body.State() != web.Aborted && f.c.reserve(int64(k.overhead)) {
 			o.keep = k
 		}
 	}
@@ -168,9 +169,9 @@ type renewal struct {
 func (f *flight) renewAlso(a answer, others []*kept) (also []renewal) {
 	for _, old := range others {
 		r := a
-		r.resp = &web.Response{Status: old.stored.status, Header: merged(&old.stored.header, a), Body: web.Bytes(nil)}
+		r.resp = &web.Response{Status: old.stored.Status(), Header: merged(old.stored.Header(), a), Body: web.Bytes(nil)}
 		f.c.judge(f.q, &r)
-		if by := f.c.newKept(old.stored.key, old.id, len(old.variant), r, old.stored.body); r.may.Store && f.c.reserve(by.overhead) {
+		if by := f.c.newKept(old.key(), old.id, len(old.variant), r, old.stored.body); r.may.Store && f.c.reserve(int64(by.overhead)) {
 			also = append(also, renewal{old, by, r.vary})
 		}
 	}
@@ -185,14 +186,15 @@ func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept, renewed in
 		if len(union(was, r.vary)) > len(was) {
 			// What its request said in a field unheard of is not known.
 			displaced = append(displaced, r.old)
-			c.budget.give(r.by.overhead)
+			c.budget.give(int64(r.by.overhead))
 			continue
 		}
 		if r.old.stored.body.State() == web.Aborted || !s.replace(r.old, r.by) {
-			c.budget.give(r.by.overhead)
+			c.budget.give(int64(r.by.overhead))
 			continue
 		}
 		r.by.stored.body.ref() // the store's
+		r.by.group = r.old.group
 		c.tiers.add(r.by)
 		displaced = append(displaced, r.old)
 		renewed++

@@ -12,7 +12,7 @@ import (
 
 // maxHitAllocs is how much garbage one hit may make: at 50,000 requests a
 // second each allocation more costs a viewer's worth of CPU in collection.
-const maxHitAllocs = 5
+const maxHitAllocs = 3
 
 // hitCase is an edge with tokens on that holds what the requests ask for.
 func hitCase(t testing.TB, size int, path, contentType string) (*Edge, *web.Request) {

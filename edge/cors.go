@@ -38,7 +38,7 @@ func newCORS(origins []string) (cors, error) {
 
 // add puts the fields on an answer. Upstream's own say nothing about this edge.
 func (c *cors) add(req *web.Request, resp *web.Response) {
-	if resp.Base != nil && resp.Base.Has("Access-Control-Allow-Credentials") {
+	if resp.Get("Access-Control-Allow-Credentials") != "" {
 		resp.Header.Set("Access-Control-Allow-Credentials", "")
 	}
 	if len(c.origins) == 0 {

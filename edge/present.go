@@ -54,10 +54,10 @@ func (e *Edge) present(ctx context.Context, req *web.Request, q *question, resp 
 
 // open gives an answer that is kept in slices its body.
 func (e *Edge) open(q *question, resp *web.Response) {
-	if resp.Base == nil || resp.Body == nil || resp.Body.Len() != 0 {
+	if resp.Body == nil || resp.Body.Len() != 0 {
 		return
 	}
-	total, err := strconv.ParseInt(resp.Base.Get(slicesField), 10, 64)
+	total, err := strconv.ParseInt(resp.Get(slicesField), 10, 64)
 	if err != nil {
 		return
 	}

@@ -11,6 +11,7 @@ type edgeCmd struct {
 	nodeFlags  `embed:""`
 	Origin     []string `sep:"none" placeholder:"URL" help:"An origin, as in http://origin1:8080. Repeat it: the next is asked when one fails."`
 	OriginKey  string   `placeholder:"FILE" help:"The key that origins with access.mode pull-key want."`
+	CacheDir   string   `placeholder:"DIR" help:"Keep what memory does not hold in this directory, also over restarts."`
 	Query      string   `placeholder:"hls|all" help:"What of the query names an object: hls (default) its _HLS_ directives, all the whole, for any web server."`
 	TokenKey   []string `sep:"none" placeholder:"FILE" help:"Serve only viewers with a token signed by this key; the file's name is its id. May be repeated."`
 	Join       []string `sep:"none" placeholder:"ADDR" help:"Another edge's gossip, host:port: share the work with its cluster. May be repeated."`
@@ -47,6 +48,7 @@ func (c *edgeCmd) all() flags {
 		add("--memory", "cache.memory", c.Memory).
 		add("--origin", "origins", c.Origin...).
 		add("--origin-key", "origin_key_file", c.OriginKey).
+		add("--cache-dir", "cache.disk.dir", c.CacheDir).
 		add("--query", "query", c.Query).
 		add("--token-key", "tokens.keys", c.TokenKey...).
 		add("--join", "cluster.join", c.Join...).

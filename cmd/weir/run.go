@@ -30,7 +30,9 @@ func runNode[C config.Origin | config.Edge, P interface {
 	log, level := newLogger(e, P(cfg).LogConfig())
 	warn(log, P(cfg).Warnings(), places)
 	key, size := P(cfg).MemoryConfig()
-	node.TuneProcess(log, key, size)
+	if err := node.TuneProcess(log, key, size); err != nil {
+		return usageError{err}
+	}
 	n, err := start(node.Options[C]{
 		Config: cfg, Log: log, Level: level, Version: buildVersion(),
 		Reread: func() (*C, error) {

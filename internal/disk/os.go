@@ -7,18 +7,22 @@ import (
 	"path/filepath"
 )
 
-// OS returns the file system of the operating system.
-func OS() FS { return system{} }
+// OS returns the file system of the operating system. The owner's group may
+// read what is made.
+func OS() FS { return system{file: 0o640, dir: 0o750} }
 
-type system struct{}
+// Private is OS, but nobody else than the owner may read what is made.
+func Private() FS { return system{file: 0o600, dir: 0o700} }
 
-func (system) Open(name string) (File, error) { return open(name, os.O_RDONLY) }
+type system struct{ file, dir fs.FileMode }
 
-func (system) Create(name string) (File, error) {
-	return open(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL)
+func (s system) Open(name string) (File, error) { return s.open(name, os.O_RDONLY) }
+
+func (s system) Create(name string) (File, error) {
+	return s.open(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL)
 }
 
-func (system) Append(name string) (File, error) { return open(name, os.O_RDWR|os.O_APPEND) }
+func (s system) Append(name string) (File, error) { return s.open(name, os.O_RDWR|os.O_APPEND) }
 
 func (system) Rename(from, to string) error {
 	// Some systems let a directory replace an empty one.
@@ -54,12 +58,12 @@ func (system) Link(from, to string) error { return os.Link(from, to) }
 
 func (s system) MkdirAll(dir string) error {
 	dir = filepath.Clean(dir)
-	err := os.Mkdir(dir, 0o750)
+	err := os.Mkdir(dir, s.dir)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
 		if err := s.MkdirAll(filepath.Dir(dir)); err != nil {
 			return err
 		}
-		err = os.Mkdir(dir, 0o750)
+		err = os.Mkdir(dir, s.dir)
 	}
 	switch {
 	case err == nil:
@@ -94,8 +98,8 @@ func (system) ReadDir(dir string) ([]Info, error) {
 // A file is an os.File; Sync differs between systems.
 type file struct{ *os.File }
 
-func open(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o640)
+func (s system) open(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, flag, s.file)
 	if err != nil {
 		return nil, err
 	}

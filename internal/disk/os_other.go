@@ -23,8 +23,8 @@ func (system) Free(dir string) (int64, error) {
 
 // Lock makes a file that must not be there, and takes it away again: after a
 // crash the operator removes it.
-func (system) Lock(name string) (func() error, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+func (s system) Lock(name string) (func() error, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, s.file)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("lock %s: %w (if there is none, remove the file)", name, ErrLocked)
 	}

@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	"internal/lint":          {},
 	"playlist":               {},
 	"token":                  {},
-	"cache":                  {"internal/web", "internal/spool"},
+	"cache":                  {"internal/web", "internal/spool", "internal/disk", "cache/shelf"},
+	"cache/shelf":            {"internal/disk", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"origin/folder":          {"internal/web", "playlist"},
 	"edge/schedule":          {},
@@ -36,7 +37,7 @@ var (
 	below = []string{
 		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire", "internal/limit",
 		"internal/disk", "internal/disk/disktest", "internal/seglog",
-		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/schedule", "edge/cluster",
+		"playlist", "token", "cache", "cache/shelf", "origin", "origin/folder", "edge", "edge/schedule", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )

@@ -26,15 +26,29 @@ type Buffer struct {
 	length   atomic.Int64  // announced or final length; -1: unknown
 	chunks   atomic.Pointer[[]chunk]
 
-	mu       sync.Mutex
+	mu   sync.Mutex
+	open *opened // guarded by mu; nil: nobody waits, and it was not aborted
+}
+
+// opened is what only a payload needs that is not complete: of those that are
+// there are many, and for long.
+type opened struct {
 	err      error      // why it was aborted
 	watchers []*watcher // those waiting for more
+}
+
+// opened returns b.open, which it makes. The caller holds b.mu.
+func (b *Buffer) opened() *opened {
+	if b.open == nil {
+		b.open = &opened{}
+	}
+	return b.open
 }
 
 type watcher struct {
 	off  int64
 	wake func()
-	i    int // its place in Buffer.watchers; -1 once it is no longer there
+	i    int // its place in opened.watchers; -1 once it is no longer there
 }
 
 // Len implements [web.Body].
@@ -59,7 +73,10 @@ func (b *Buffer) State() web.State { return web.State(b.state.Load()) }
 func (b *Buffer) Err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err
+	if b.open == nil {
+		return nil
+	}
+	return b.open.err
 }
 
 // View implements [web.Body].
@@ -90,8 +107,9 @@ func (b *Buffer) Watch(off int64, wake func()) (stop func()) {
 		wake()
 		return func() {}
 	}
-	w := &watcher{off, wake, len(b.watchers)}
-	b.watchers = append(b.watchers, w)
+	o := b.opened()
+	w := &watcher{off, wake, len(o.watchers)}
+	o.watchers = append(o.watchers, w)
 	b.mu.Unlock()
 	return func() { b.unwatch(w) }
 }
@@ -102,11 +120,12 @@ func (b *Buffer) unwatch(w *watcher) {
 	if w.i < 0 {
 		return
 	}
-	last := len(b.watchers) - 1
-	b.watchers[w.i] = b.watchers[last]
-	b.watchers[w.i].i = w.i
-	b.watchers[last] = nil
-	b.watchers = b.watchers[:last]
+	o := b.open
+	last := len(o.watchers) - 1
+	o.watchers[w.i] = o.watchers[last]
+	o.watchers[w.i].i = w.i
+	o.watchers[last] = nil
+	o.watchers = o.watchers[:last]
 	w.i = -1
 }
 
@@ -114,14 +133,15 @@ func (b *Buffer) unwatch(w *watcher) {
 // stored before it takes the lock, and Watch reads them under it: none is missed.
 func (b *Buffer) notify() {
 	b.mu.Lock()
-	if len(b.watchers) == 0 {
+	o := b.open
+	if o == nil || len(o.watchers) == 0 {
 		b.mu.Unlock()
 		return
 	}
 	rel, final := b.released.Load(), web.State(b.state.Load()) != web.Open
 	var due []*watcher
-	keep := b.watchers[:0]
-	for _, w := range b.watchers {
+	keep := o.watchers[:0]
+	for _, w := range o.watchers {
 		if final || w.off < rel {
 			w.i = -1
 			due = append(due, w)
@@ -130,8 +150,11 @@ func (b *Buffer) notify() {
 			keep = append(keep, w)
 		}
 	}
-	clear(b.watchers[len(keep):])
-	b.watchers = keep
+	clear(o.watchers[len(keep):])
+	o.watchers = keep
+	if web.State(b.state.Load()) == web.Complete {
+		b.open = nil
+	}
 	b.mu.Unlock()
 	for _, w := range due {
 		w.wake()

@@ -180,7 +180,7 @@ func (w *Writer) Abort(err error) {
 	}
 	w.done = true
 	w.b.mu.Lock()
-	w.b.err = err
+	w.b.opened().err = err
 	w.b.mu.Unlock()
 	w.b.state.Store(uint32(web.Aborted))
 	w.b.notify()

@@ -195,6 +195,7 @@ func (c *Edge) check(s *source) {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
 	s.apart(all...)
+	c.checkTiers(s)
 }
 
 func (c *Edge) checkProxy(s *source) {

@@ -208,6 +208,9 @@ type Cache struct {
 	RequestDirectives string  `yaml:"request_directives" enum:"ignore,honour"`
 	Waiting           Waiting `yaml:"waiting"`
 	Stale             Stale   `yaml:"stale"`
+
+	Shares Shares `yaml:"shares"`
+	Disk   Disk   `yaml:"disk"`
 }
 
 // Waiting bounds who waits for what is not in the cache yet.

@@ -60,6 +60,8 @@ func DefaultEdge() *Edge {
 				Media: 10 * time.Minute, MediaOnError: 24 * time.Hour,
 				Other: time.Hour, OtherOnError: 24 * time.Hour,
 			},
+			Shares: Shares{Live: 70, Recorded: 20, Other: 10},
+			Disk:   Disk{Max: 10 * GiB, KeepFree: 1 * GiB},
 		},
 		Cluster: Cluster{Bind: ":7946", Peers: ":8091", Weight: 10},
 		Limits:  defaultLimits(),

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -146,6 +147,8 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	b.cache, err = cache.New(cache.Options{
 		Bytes:     int64(cfg.Cache.Memory),
 		Young:     int64(cfg.Cache.Young),
+		Shares:    cache.Shares{Live: cfg.Cache.Shares.Live, Recorded: cfg.Cache.Shares.Recorded, Other: cfg.Cache.Shares.Other},
+		Disk:      diskOf(cfg.Cache.Disk),
 		MaxObject: int64(cfg.Cache.MaxObject),
 		Slab:      b.slab,
 		Limits:    staleLimits(cfg.Cache.Stale),
@@ -159,10 +162,21 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 		Registerer:  b.o.Registry,
 		Log:         b.log,
 	})
+	if errors.Is(err, cache.ErrDisk) {
+		return fmt.Errorf("cache.disk.dir: %w", err)
+	}
 	if err == nil {
 		b.onClose("cache", func(context.Context) error { b.cache.Close(); return nil })
 	}
 	return err
+}
+
+// diskOf is the cache's disk tier; nil: there is none.
+func diskOf(d config.Disk) *cache.Disk {
+	if d.Dir == "" {
+		return nil
+	}
+	return &cache.Disk{Dir: d.Dir, Max: int64(d.Max), KeepFree: int64(d.KeepFree)}
 }
 
 // staleLimits hands the configured limits on, in which 0 is not at all.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"os"
@@ -15,32 +16,56 @@ import (
 )
 
 // TuneProcess fits the process to its machine and says in the log what it
-// found: it is for commands that run one node and nothing else.
+// found: it is for commands that run one node and nothing else. Key and size are
+// the setting that takes most of the memory; it is an error if that cannot fit,
+// unless nobody asked for it.
 //
-// Go is told to stay below nine tenths of the memory there is (the least of
-// the cgroups' limits and the machine's), unless GOMEMLIMIT says otherwise, and
-// the limit of open files is raised as far as it goes. Key and size are the
-// setting that takes most of the memory.
-func TuneProcess(log *slog.Logger, key string, size config.Size) {
+// The limit of open files is raised as far as it goes, and Go is told to stay
+// below goMemory of what there is (the least of the cgroups' limits and the
+// machine's), unless GOMEMLIMIT says otherwise.
+func TuneProcess(log *slog.Logger, key string, size config.Size) error {
 	total, from := memoryLimit("/")
+	limit := goMemory(total)
 	switch {
 	case os.Getenv("GOMEMLIMIT") != "":
-		log.Info("memory: GOMEMLIMIT is set and kept", "bytes", debug.SetMemoryLimit(-1))
+		limit = debug.SetMemoryLimit(-1)
+		log.Info("memory: GOMEMLIMIT is set and kept", "bytes", limit, key, size)
 	case total > 0:
-		debug.SetMemoryLimit(total / 10 * 9)
-		log.Info("memory: limit set to nine tenths of what there is", "limit", config.Size(total/10*9/int64(config.MiB))*config.MiB,
-			"from", from, key, size)
-	}
-	if total > 0 && int64(size) > total/10*7 {
-		log.Warn("memory: "+key+" leaves too little for connections and garbage: lower it to seven tenths of the memory, or add memory",
-			key, size, "memory", config.Size(total/int64(config.MiB))*config.MiB)
+		debug.SetMemoryLimit(limit)
+		log.Info("memory: limit set to what there is less a reserve", "limit", mebibytes(limit), "reserve", mebibytes(total-limit),
+			"from", from, key, size, "left_for_connections", mebibytes(limit-int64(size)))
 	}
 	if files, err := raiseOpenFiles(); err != nil {
 		log.Warn("open files: the limit could not be raised", "limit", files, "error", err)
 	} else {
 		log.Info("open files: limit raised as far as allowed", "limit", files)
 	}
+	return fits(log, key, size, total, limit)
 }
+
+// goMemory is how much of the memory there is Go may use. The rest is what Go
+// does not see and a cgroup counts: the sockets' buffers, pages on their way to
+// the disk. Bodies lie on the Go heap, so that the budget for media is a part of
+// Go's memory and not beside it: were it mapped outside, it would have to be
+// taken off here.
+func goMemory(total int64) int64 { return total - max(total/10, min(64<<20, total/4)) }
+
+// fits says whether media find their memory. Near the limit Go collects all the
+// time and still does not come below it: the system ends the process.
+func fits(log *slog.Logger, key string, size config.Size, total, limit int64) error {
+	switch {
+	case total <= 0 || int64(size) <= total/10*7:
+		return nil
+	case int64(size) > limit && size != config.DefaultMemory:
+		return fmt.Errorf("%s: %s does not fit: of %s of memory weir may use %s, connections included; set it to %s or less, or add memory",
+			key, size, mebibytes(total), mebibytes(limit), mebibytes(total/10*7))
+	}
+	log.Warn("memory: "+key+" leaves too little for connections and garbage: lower it to seven tenths of the memory, or add memory",
+		key, size, "memory", mebibytes(total))
+	return nil
+}
+
+func mebibytes(n int64) config.Size { return config.Size(n/int64(config.MiB)) * config.MiB }
 
 // raiseOpenFiles raises the soft limit to the hard one and returns the limit now.
 func raiseOpenFiles() (uint64, error) {
