@@ -102,6 +102,9 @@ func newEdge(t testing.TB, o Options, origins ...web.Handler) *Edge {
 	}
 	t.Cleanup(func() {
 		o.Cache.Close()
+		for end := time.Now().Add(time.Second); slab.InUse() != 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond) // a peer's fill may just be letting go of our body
+		}
 		if n := slab.InUse(); n != 0 {
 			t.Errorf("%d bytes were never given back", n)
 		}
