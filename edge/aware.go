@@ -125,13 +125,25 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 	case resp.Status == http.StatusNotFound && !list:
 		resp, err = a.hold(ctx, f, resp, start)
 	case resp.Status == http.StatusNotModified && prior != nil:
-		a.book.Again(a.rendition(f.q.key), prior.ETag(), 0, time.Now()) // upstream does not lag
+		a.unchanged(f, resp, prior)
 	}
 	if err != nil || resp.Status != http.StatusOK || resp.Body == nil ||
 		!list && (f.q.class != cache.Other || !isPlaylist(resp.Get("Content-Type"))) {
 		return resp, err
 	}
 	return a.read(ctx, f, resp)
+}
+
+// unchanged deals with the news that the newest version is what there is.
+func (a *Aware) unchanged(f *fill, resp *web.Response, prior *cache.Object) {
+	id, now := a.rendition(f.q.key), time.Now()
+	if !a.book.Again(id, prior.ETag(), 0, now) { // upstream does not lag
+		return
+	}
+	lim, _ := a.book.Limit(id, f.q.key, now)
+	if h := resp.Flatten(); h.Has("Cache-Control") || h.Has("Expires") || h.Has("CDN-Cache-Control") {
+		a.tame(resp, f.q.key, lim, now)
+	}
 }
 
 // mayValidate reports whether upstream may be asked if prior is still good. Of a

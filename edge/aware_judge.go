@@ -68,11 +68,12 @@ func (a *Aware) judgeRead(q cache.Query, resp *web.Response, may web.Freshness, 
 	case b.older:
 		// A copy of the newest version, since upstream has none as new: it is
 		// shown while upstream is asked again and again.
-		may.Lifetime = min(may.Lifetime, may.InitialAge+time.Second)
+		may.Lifetime = may.InitialAge + time.Second
 		may.StaleIfError, may.StaleWhileRevalidate = 0, 0
 	case b.most > 0: // a multivariant playlist
 		may.Lifetime = min(may.Lifetime, max(b.most, may.InitialAge+time.Second))
 	case b.limit.Kind == schedule.Live:
+		may.Explicit = may.Explicit && !b.tamed
 		may = boundLive(may, b.limit, a.final(q.Key, b.limit.Next), resp.Get(publishingField) != "")
 	}
 	return may
@@ -81,10 +82,7 @@ func (a *Aware) judgeRead(q cache.Query, resp *web.Response, may web.Freshness, 
 // boundLive bounds the life of a live playlist. Final says that its key names the
 // version. Of stale ones our own origin knows best how long they may be shown.
 func boundLive(may web.Freshness, lim schedule.Limit, final, own bool) web.Freshness {
-	most := max(time.Second, (lim.Target / 2).Truncate(time.Second))
-	if final {
-		most = 6 * lim.Target
-	}
+	most := liveLife(lim.Target, final)
 	if !may.Explicit && may.Store {
 		may.Lifetime = maxLife
 	}

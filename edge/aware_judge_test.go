@@ -40,6 +40,36 @@ func TestALivePlaylistNeverOutlivesHalfATargetDuration(t *testing.T) {
 	}
 }
 
+// Behind the edge there are caches too, one in each browser.
+func TestWhatIsToldBehindTheEdgeIsBoundedToo(t *testing.T) {
+	f := func(key, want string, pairs ...string) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			s := newStudio()
+			s.list("/v/index.m3u8", 10, 5, append(pairs, "ETag", `"1"`)...)
+			e := awareEdge(t, AwareOptions{}, Options{}, s)
+			for range 3 { // the second is a 304
+				g := get(t, e, key)
+				if got := g.Get("Cache-Control"); got != want || g.Get("Expires") != "" && want != "" || g.Get("CDN-Cache-Control") != "" {
+					t.Errorf("%v: %v", pairs, g.Flatten())
+				}
+				wait(1500 * time.Millisecond)
+			}
+		})
+	}
+	f("/v/index.m3u8", "max-age=1", "Cache-Control", day)
+	f("/v/index.m3u8", "public, max-age=1, must-revalidate", "Cache-Control", "public, must-revalidate, max-age=86400")
+	f("/v/index.m3u8", "private, max-age=1", "Cache-Control", "private, max-age=86400")
+	f("/v/index.m3u8", "max-age=0", "Cache-Control", "max-age=0, s-maxage=3600")
+	f("/v/index.m3u8", "max-age=1", "Expires", "Sun, 01 Mar 2099 20:00:00 GMT")
+	f("/v/index.m3u8", "max-age=1", "CDN-Cache-Control", "max-age=86400")
+	f("/v/index.m3u8", "max-age=1")
+	f("/v/index.m3u8", "no-cache", "Cache-Control", "no-cache")
+	f("/v/index.m3u8", "max-age=1, x=y", "Cache-Control", "max-age=1, x=y")
+	f("/v/index.m3u8?_HLS_msn=14", "max-age=12", "Cache-Control", day)
+	f("/v/index.m3u8?_HLS_msn=15", "max-age=1", "Cache-Control", day)
+}
+
 // What a version is asked for by its number may be kept, once it is that.
 func TestAnAnswerOlderThanAskedForIsNotFinal(t *testing.T) {
 	f := func(query string, until time.Duration) {

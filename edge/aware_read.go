@@ -22,6 +22,7 @@ const publishingField = "Weir-Publishing"
 type readBody struct {
 	web.Body
 	older bool           // it is our copy, since upstream's was older
+	tamed bool           // it said that it would live for longer than it does
 	limit schedule.Limit // of a media playlist
 	most  time.Duration  // of a multivariant playlist: how long it may live; 0: as upstream says
 }
@@ -91,6 +92,11 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 		body.most = a.variants(f, l, now)
 		return resp, nil
 	}
+	kind := schedule.Live
+	if l.End {
+		kind = schedule.VOD
+	}
+	body.tamed = a.tame(resp, f.q.key, schedule.Limit{Kind: kind, Target: l.Target, Next: l.Next()}, now)
 	v := schedule.Version{ID: id, Publishing: resp.Get(publishingField), Tag: tag, Digest: digest, Listing: l, Now: now,
 		Key: func(uri string) string { return a.resolve(&f.q, uri) }}
 	if l.Skipped == 0 && len(raw) <= maxCopy {
@@ -119,6 +125,7 @@ const maxCopy = 512 << 10
 func (a *Aware) again(resp *web.Response, body *readBody, id, key string, now time.Time) (*web.Response, error) {
 	a.metrics.playlists.WithLabelValues(schedule.Same.String()).Inc()
 	body.limit, _ = a.book.Limit(id, key, now)
+	body.tamed = a.tame(resp, key, body.limit, now)
 	return resp, nil
 }
 
