@@ -24,6 +24,16 @@ type answer struct {
 // takes the body in.
 func (f *flight) run() error {
 	a, err := f.fetch(f.prior())
+	for {
+		again, e := f.elect(a, err)
+		if e != nil {
+			return e
+		}
+		if !again {
+			break
+		}
+		a, err = f.fetch(f.prior())
+	}
 	if err != nil {
 		return err
 	}
@@ -32,7 +42,7 @@ func (f *flight) run() error {
 		return f.refresh(a)
 	case f.solo:
 		return f.handOver(a, landing{})
-	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
+	case trouble(status):
 		return f.upstreamFailed(a)
 	case a.may.Why == web.WhyAuthorization:
 		// The answer is for one who identified himself. The others may still
@@ -50,14 +60,6 @@ func (f *flight) run() error {
 }
 
 func alone(*waiter) fate { return asksAlone }
-
-// prior returns the stale object to be revalidated, if a fill can do that.
-func (f *flight) prior() *Object {
-	if f.stale == nil || !f.stale.stored.hasValidator() {
-		return nil
-	}
-	return &f.stale.stored
-}
 
 // fetch runs the fill, and again without prior if the 304 it got is none for
 // prior.
@@ -79,7 +81,10 @@ func (f *flight) fetch(prior *Object) (answer, error) {
 		a.resp.Body = web.Bytes(nil)
 	}
 	if a.resp.Status == http.StatusNotModified {
-		if prior != nil && stillGood(prior, a.resp) {
+		if prior != nil {
+			f.renewed = f.renewedBy(a.resp)
+		}
+		if f.choose() {
 			return a, nil
 		}
 		a.resp.Close()
@@ -89,18 +94,32 @@ func (f *flight) fetch(prior *Object) (answer, error) {
 		}
 		return f.fetch(nil)
 	}
-	f.judge(&a)
+	f.c.judge(f.q, &a)
 	return a, nil
 }
 
+// choose puts first of what a 304 renewed the one that answers this question.
+func (f *flight) choose() bool {
+	for i, k := range f.renewed {
+		if k == f.stale || f.answersToo(k) {
+			f.renewed[0], f.renewed[i] = k, f.renewed[0]
+			return true
+		}
+	}
+	return false
+}
+
 // judge finds out what may be done with the answer. Of the request only
-// Authorization counts: directives of viewers do not govern a cache that many
-// share, and the method of a fill is GET.
-func (f *flight) judge(a *answer) {
-	h := f.q.Header
+// Authorization and Cookie count: directives of viewers do not govern a cache
+// that many share, and the method of a fill is GET.
+func (c *Cache) judge(q Query, a *answer) {
+	h := q.Header
 	req := web.Request{Method: http.MethodGet}
 	if h.Has("Authorization") {
 		req.Header = web.NewHeader("Authorization", h.Get("Authorization"))
+	}
+	if h.Has("Cookie") {
+		req.Header.Add("Cookie", h.Get("Cookie"))
 	}
 	a.may = web.Judge(&req, a.resp, a.asked, a.received)
 	head := a.resp.Flatten()
@@ -113,8 +132,9 @@ func (f *flight) judge(a *answer) {
 	if a.vary, ok = varyNames(&head); !ok && a.may.Store {
 		a.may.Store, a.may.Why = false, web.WhyVaryAny
 	}
-	if f.c.opts.Judge != nil {
-		a.may = f.c.opts.Judge(f.q, a.resp, a.may)
+	a.may = c.limit(q.Class, a.resp.Status, a.may)
+	if c.opts.Judge != nil {
+		a.may = c.opts.Judge(q, a.resp, a.may)
 	}
 }
 
@@ -148,19 +168,32 @@ func (f *flight) upstreamFailed(a answer) error {
 	status := a.resp.Status
 	err := &web.Error{Status: status, Reason: "upstream_status", RetryAfter: time.Second,
 		Err: fmt.Errorf("fill %s: %w: %d", f.name(), errUpstreamStatus, status)}
-	if n, e := strconv.Atoi(a.resp.Get("Retry-After")); e == nil && n > 0 {
-		err.RetryAfter = time.Duration(min(n, 3600)) * time.Second
+	if again := retryAfter(a); again > 0 {
+		err.RetryAfter = again
 	}
-	if f.stale != nil && f.stale.stored.staleFor(a.received, f.stale.stored.ifError) {
+	if hiddenByStale(status) && f.stale != nil && f.stale.stored.staleFor(a.received, f.stale.stored.ifError) {
 		a.resp.Close()
 		return err
 	}
 	f.c.metrics.fillFailed(err)
-	a.may.Lifetime, a.may.StaleIfError, a.may.StaleWhileRevalidate = 0, 0, 0
+	a.may.Lifetime = 0
 	if why := a.may.Why; why == "" || why == web.WhyStatus {
 		return f.share(a, landing{remember: err})
 	}
 	return f.handOver(a, landing{err: err, remember: err})
+}
+
+// retryAfter returns for how long upstream asks not to be asked, at most an
+// hour (RFC 9110 section 10.2.3); 0: it does not say.
+func retryAfter(a answer) time.Duration {
+	said := a.resp.Get("Retry-After")
+	if n, err := strconv.Atoi(said); err == nil {
+		return time.Duration(min(max(0, n), 3600)) * time.Second
+	}
+	if at, ok := web.ParseHTTPDate(said); ok {
+		return min(max(0, at.Sub(a.received)), time.Hour)
+	}
+	return 0
 }
 
 // handOver gives the answer as it is to the one who started the flight, and
@@ -220,6 +253,9 @@ func (f *flight) share(a answer, o landing) error {
 	} else if o.remember == nil {
 		f.supersede()
 	}
+	if !whole {
+		defer f.follow(in.blob)() // before anybody is told: all may have left by now
+	}
 	if !f.settle(o) {
 		f.drop(o.keep)
 		return errSettled
@@ -271,13 +307,19 @@ const headBytes = 1 << 10
 
 // newKept returns the object that the answer a with the bytes b makes.
 func (f *flight) newKept(a answer, b *blob) *kept {
-	d := newHead(a, append(a.may.Strip, "Age")...)
 	variant := max(len(f.fk.variant), len(appendVariant(nil, a.vary, f.q.Header)))
+	return f.c.newKept(f.q.Key, f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), variant, a, b)
+}
+
+// newKept is the same for a policy's id and a number of bytes that tell the
+// variant.
+func (c *Cache) newKept(key string, id uint64, variant int, a answer, b *blob) *kept {
+	d := newHead(a, append(a.may.Strip, "Age")...)
 	return &kept{
-		stored:   Object{head: d, body: b, key: f.q.Key},
-		filled:   Object{head: d, body: b, key: f.q.Key, filled: true},
-		id:       f.c.flightHash(flightKey{f.fk.key, f.fk.variant, false}),
-		overhead: int64(headBytes + len(f.q.Key) + variant + d.header.Bytes() + 16*d.header.Len()),
+		stored:   Object{head: d, body: b, key: key},
+		filled:   Object{head: d, body: b, key: key, filled: true},
+		id:       id,
+		overhead: int64(headBytes + len(key) + variant + d.header.Bytes() + 16*d.header.Len()),
 	}
 }
 
@@ -308,33 +350,4 @@ func (f *flight) cutOff(err error) error {
 	}
 	return &web.Error{Status: http.StatusBadGateway, Reason: "upstream_cut",
 		Err: fmt.Errorf("fill %s: %w: %w", f.name(), errCut, err)}
-}
-
-// refresh settles a 304: what is kept gets a new head and a new life (RFC 9111
-// section 4.3.4), and keeps its body.
-func (f *flight) refresh(a answer) error {
-	defer a.resp.Close()
-	old := &f.stale.stored
-	a.resp = &web.Response{Status: old.status, Header: merged(&old.header, a), Body: a.resp.Body}
-	f.judge(&a)
-	k := f.newKept(a, old.body)
-	o := landing{object: &k.filled, how: Revalidated, joined: Joined, vary: a.vary}
-	switch {
-	case !a.may.Store:
-		o.lead, o.object, o.pass, o.fate = o.object, nil, true, alone
-		f.supersede()
-	default:
-		o.fate, o.shared = f.whoMayShare(a), !a.may.NoCache
-		if old.body.State() != web.Aborted && f.c.reserve(k.overhead) {
-			o.keep = k
-		}
-	}
-	if !f.settle(o) {
-		f.drop(o.keep)
-		return errSettled
-	}
-	if old.body.State() == web.Aborted {
-		f.takeBack(old.body) // it was cut off while its head was made new
-	}
-	return nil
 }

@@ -9,10 +9,12 @@ import (
 
 // A waiter is somebody who asked and has no answer yet.
 type waiter struct {
-	q    Query
-	fill Fill
-	done func(*Object, Outcome, error)
-	hash uint64 // of q.Key
+	q     Query
+	fill  Fill
+	done  func(*Object, Outcome, error)
+	hash  uint64        // of q.Key
+	until time.Duration // its deadline, as time since the cache began
+	cost  int64         // bytes it counts for while it waits
 
 	// Guarded by the shard's mu.
 	f         *flight
@@ -65,7 +67,14 @@ func (c *Cache) ask(w *waiter) {
 		return
 	}
 	k := s.find(w.q.Key, w.q.Header)
-	if k != nil && k.stored.fresh(now) {
+	if w.until == 0 {
+		w.until = c.deadline(w, now)
+	}
+	if k != nil && !w.q.Validate && k.stored.fresh(now) {
+		if k.stored.Filling() && c.crowded(&k.stored) {
+			c.turnAway(s, w, tooManyFollowers)
+			return
+		}
 		if k.stored.Filling() {
 			c.answer(s, w, &k.filled, Joined, nil)
 		} else {
@@ -80,15 +89,17 @@ func (c *Cache) ask(w *waiter) {
 	switch {
 	case w.alone || s.passes(w.hash, now):
 		c.depart(s, w, fk, nil, true)
-	case k != nil && k.stored.staleFor(now, k.stored.whileRevalidate):
+	case k != nil && !w.q.Validate && k.stored.staleFor(now, k.stored.whileRevalidate):
 		c.refreshBehind(s, w, fk, k, hasFailed || s.underway(fk))
-	case hasFailed && k != nil && k.stored.staleFor(now, k.stored.ifError):
+	case hasFailed && k != nil && hiddenByStale(web.StatusOf(failed)) && k.stored.staleFor(now, k.stored.ifError):
 		c.answer(s, w, &k.stored, Stale, nil)
 	case hasFailed:
 		c.answer(s, w, nil, Hit, failed)
-	case f != nil && c.waiters.Load() >= int64(c.opts.MaxWaiters):
-		c.turnAway(s, w)
 	case f != nil:
+		if why, ok := c.park(f, w); !ok {
+			c.turnAway(s, w, why)
+			return
+		}
 		f.join(w)
 		s.mu.Unlock()
 	default:
@@ -99,7 +110,11 @@ func (c *Cache) ask(w *waiter) {
 // depart starts a flight with w as the first to wait for it. It unlocks s.
 func (c *Cache) depart(s *shard, w *waiter, fk flightKey, stale *kept, solo bool) {
 	if c.inFlight.Load() >= int64(c.opts.MaxWaiters) {
-		c.turnAway(s, w)
+		c.turnAway(s, w, tooManyWaiters)
+		return
+	}
+	if why, ok := c.park(nil, w); !ok {
+		c.turnAway(s, w, why)
 		return
 	}
 	f := c.newFlight(s, w.q, w.fill, fk, stale, solo)
@@ -114,13 +129,15 @@ func (c *Cache) depart(s *shard, w *waiter, fk flightKey, stale *kept, solo bool
 // unlocks s.
 func (c *Cache) refreshBehind(s *shard, w *waiter, fk flightKey, k *kept, underway bool) {
 	if !underway && c.inFlight.Load() < int64(c.opts.MaxWaiters) {
-		c.newFlight(s, w.q, w.fill, fk, k, false).start()
+		f := c.newFlight(s, w.q, w.fill, fk, k, false)
+		f.background = true
+		f.start()
 	}
 	c.answer(s, w, &k.stored, Stale, nil)
 }
 
-func (c *Cache) turnAway(s *shard, w *waiter) {
-	c.metrics.rejected[tooManyWaiters].Inc()
+func (c *Cache) turnAway(s *shard, w *waiter, why rejection) {
+	c.metrics.rejected[why].Inc()
 	c.answer(s, w, nil, Miss, &web.Error{Status: http.StatusServiceUnavailable, Reason: "cache_waiters", RetryAfter: time.Second,
 		Err: errTooMany})
 }
@@ -147,9 +164,7 @@ func (c *Cache) withdraw(w *waiter) bool {
 	w.settled = true
 	if f := w.f; f != nil {
 		f.leave(w)
-		if f.solo {
-			f.cancel(errLeft)
-		}
+		f.lonely()
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -110,6 +111,35 @@ func BenchmarkWake(b *testing.B) {
 			b.ReportMetric(float64(total.Microseconds())/1000/float64(b.N), "ms/wake")
 		})
 	}
+}
+
+// BenchmarkParked is what one who waits takes, all in all but his goroutine's
+// stack: waiterBytes must not be less.
+func BenchmarkParked(b *testing.B) {
+	const n = 10_000
+	c := newCache(b, Options{})
+	query := q("/live/news/v1080/seg0.m4s")
+	var taken, counted float64
+	for range b.N {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		leave := make([]func(), n)
+		for i := range n {
+			ready := make(chan result, 1) // as Get has one
+			leave[i] = c.Ask(query, silent, func(o *Object, how Outcome, err error) { ready <- result{o, how, err} })
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		taken += float64(after.HeapAlloc-before.HeapAlloc) / n
+		counted += float64(c.Stats().Parked) / n
+		for _, gone := range leave {
+			gone()
+		}
+		c.Invalidate(query.Key)
+	}
+	b.ReportMetric(taken/float64(b.N), "bytes/waiter")
+	b.ReportMetric(counted/float64(b.N), "counted/waiter")
 }
 
 // BenchmarkMiss is a question, its fill and its keeping.

@@ -30,18 +30,23 @@ import (
 // A Query is one question. Key alone cannot say all of it: which variant of an
 // answer fits depends on the request's header (RFC 9111 section 4.1).
 type Query struct {
-	Key    string      // what names the object, the same for all who want it
-	Header *web.Header // the request's header, for Vary and Authorization; never changed any more; nil: empty
-	Range  web.Range   // the part that is wanted. Whole objects are kept, so that it is never part of the key
-	Class  Class       // for metrics
-	NoPeer bool        // never wait for a fill that may itself be waiting for a peer
+	Key    string        // what names the object, the same for all who want it
+	Header *web.Header   // the request's header, for Vary and Authorization; never changed any more; nil: empty
+	Range  web.Range     // the part that is wanted. Whole objects are kept, so that it is never part of the key
+	Class  Class         // for metrics
+	NoPeer bool          // never wait for a fill that may itself be waiting for a peer
+	Wait   time.Duration // how long to wait for a head; 0, or more than Options.WaitTimeout: that
+
+	// Validate asks upstream although there may be a fresh answer, which then
+	// needs upstream's word that it still is. Lookup does not heed it.
+	Validate bool
 }
 
 // A Fill asks upstream, with GET whatever the viewer's method was: its answer
-// may be kept as the answer to GET. Prior is a stored object that went stale
-// and has a validator; a Fill that sends it along (If-None-Match,
-// If-Modified-Since) may answer 304. It is only valid until Fill returns. Ctx
-// is the flight's, not that of whoever asked.
+// may be kept as the answer to GET. Prior is not nil where something is kept
+// that upstream may say is still good, the stale answer to this question or
+// another variant: a Fill that sends its Conditions along may answer 304. It is
+// only valid until Fill returns. Ctx is the flight's, not that of whoever asked.
 type Fill func(ctx context.Context, prior *Object) (*web.Response, error)
 
 // Options configures a [Cache]. The zero value of a field is its default.
@@ -64,11 +69,30 @@ type Options struct {
 	FillTimeout time.Duration
 	// Judge has the last word on what may be done with the answer to q: it gets
 	// what the answer itself allows (RFC 9111) and returns that, or less. It is
-	// called by each fill once, and must not block. Nil: the answer decides.
+	// called for each answer and each renewal of one, which has no body, and must
+	// not block. Nil: the answer decides.
 	Judge func(q Query, resp *web.Response, may web.Freshness) web.Freshness
-	// MaxWaiters bounds how many may wait for a head at once, and how many
-	// fills may be in the air. Default 100,000.
+	// Limits are those of each class. Default as package cache documents them.
+	Limits map[Class]Limits
+	// MaxWaiters bounds how many may wait for a head at once that others asked
+	// for, and how many fills may be in the air. Default 100,000.
 	MaxWaiters int
+	// MaxFollowers bounds how many may wait for one head, or read one body while
+	// it arrives, so that one object that everybody wants leaves places for
+	// others. Default half of MaxWaiters.
+	MaxFollowers int
+	// MaxParked bounds the bytes that those who wait take: half a KiB for each,
+	// and what their questions hold. Default 64 MiB.
+	MaxParked int64
+	// WaitTimeout is how long anybody waits for a head, whatever becomes of the
+	// fill. Default a second more than FillTimeout.
+	WaitTimeout time.Duration
+	// Retries is how often a fill that could not reach upstream is made anew, for
+	// those who still wait. Default 1, less than 0 is never.
+	Retries int
+	// Jitter says how long after a failed fill that is. Default 25 to 100 ms, at
+	// random.
+	Jitter func() time.Duration
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Log        *slog.Logger          // nil: discard
@@ -91,6 +115,7 @@ type Cache struct {
 	stop    context.CancelCauseFunc
 	flying  sync.WaitGroup // goroutines of flights
 	seed    maphash.Seed
+	born    time.Time
 
 	shards [shards]shard
 	budget budget
@@ -98,6 +123,7 @@ type Cache struct {
 
 	closed   atomic.Bool
 	waiters  atomic.Int64 // askers waiting for a head
+	parked   atomic.Int64 // bytes of theirs
 	inFlight atomic.Int64 // fills in the air
 	air      air          // the same, listed for Stats
 }
@@ -120,6 +146,7 @@ func New(o Options) (*Cache, error) {
 	if o.MaxWaiters == 0 {
 		o.MaxWaiters = 100_000
 	}
+	o.bounds()
 	switch {
 	case o.Bytes < minBytes:
 		return nil, fmt.Errorf("cache: Bytes is %d, want at least %d", o.Bytes, minBytes)
@@ -127,8 +154,8 @@ func New(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("cache: Young is %d, want at most three quarters of Bytes (%d)", o.Young, o.Bytes-o.Bytes/4)
 	case o.MaxObject < 0 || o.MaxObject > o.Bytes:
 		return nil, fmt.Errorf("cache: MaxObject is %d, want at most Bytes (%d)", o.MaxObject, o.Bytes)
-	case o.FillTimeout < 0 || o.MaxWaiters < 0:
-		return nil, errors.New("cache: FillTimeout and MaxWaiters must not be negative")
+	case o.FillTimeout < 0 || o.MaxWaiters < 0 || o.WaitTimeout < 0 || o.MaxFollowers < 0 || o.MaxParked < 0:
+		return nil, errors.New("cache: timeouts and limits of who waits must not be negative")
 	}
 	if o.Slab == nil {
 		o.Slab = spool.NewSlab(spool.SlabOptions{})
@@ -136,7 +163,7 @@ func New(o Options) (*Cache, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{opts: o, log: o.Log, seed: maphash.MakeSeed()}
+	c := &Cache{opts: o, log: o.Log, seed: maphash.MakeSeed(), born: time.Now()}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	c.budget.limit = o.Bytes
 	for i := range c.shards {
@@ -189,7 +216,7 @@ func (c *Cache) Lookup(q Query) (*Object, bool) {
 	s := c.shard(h)
 	s.mu.RLock()
 	k := s.find(q.Key, q.Header)
-	if k == nil || !k.stored.fresh(now) {
+	if k == nil || !k.stored.fresh(now) || k.stored.Filling() && c.crowded(&k.stored) {
 		s.mu.RUnlock()
 		return nil, false
 	}

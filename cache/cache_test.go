@@ -154,7 +154,7 @@ func tally(all []result) map[Outcome]int {
 
 // Ten thousand viewers want the segment that was published a moment ago: the
 // origin is asked once, and all of them play.
-func TestTenThousandAskAndUpstreamIsAskedOnce(t *testing.T) {
+func TestCO01TenThousandAskAndUpstreamIsAskedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "segment", "Cache-Control", "max-age=60")
@@ -183,7 +183,7 @@ func TestTenThousandAskAndUpstreamIsAskedOnce(t *testing.T) {
 
 // What is fresh is answered without asking, and what is not fresh is not
 // (CA-01, CA-02): a viewer never sees an answer past its lifetime.
-func TestFreshIsReusedAndExpiredIsNot(t *testing.T) {
+func TestCA01FreshIsReusedAndCA02ExpiredIsNot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", "max-age=10")
@@ -209,7 +209,7 @@ func TestFreshIsReusedAndExpiredIsNot(t *testing.T) {
 
 // A player that tunes in by Age must not be told one for a playlist that was
 // made for it (standards: RFC 9111 5.1, CA-03, CO-10); who comes later is.
-func TestOnlyStoredAnswersHaveAge(t *testing.T) {
+func TestCA03OnlyStoredAnswersHaveAge(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", "max-age=60")
@@ -238,7 +238,7 @@ func TestOnlyStoredAnswersHaveAge(t *testing.T) {
 
 // A viewer that gives up frees its place at once, and changes nothing for the
 // others, not even if it was the one whose request went upstream (CO-05).
-func TestLeaderLeavesAndNobodyNotices(t *testing.T) {
+func TestCO05LeaderLeavesAndNobodyNotices(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", "max-age=60")
@@ -287,5 +287,48 @@ func TestAllLeaveAndTheFillIsKept(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		get(t, c, q("/a"), u, Hit, "x")
 		u.wants(t, 1)
+	})
+}
+
+// An origin held the request until there was something to tell: who waited is
+// told no Age, and who comes later one that counts from then (row CO-10).
+func TestCO10AgeCountsFromWhenAHeldRequestWasAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := &upstream{delay: 5 * time.Second, answer: func(int64, *Object) (*web.Response, error) {
+			return web.NewResponse(200, web.String("x"), "Cache-Control", "max-age=60", "Date", web.FormatHTTPDate(time.Now())), nil
+		}}
+		for _, r := range crowd(c, 10, func(int) (Query, Fill) { return q("/a"), u.fill }) {
+			resp := r.o.Response(time.Now())
+			if age := resp.Get("Age"); age != "" {
+				t.Errorf("who waited was told Age %s", age)
+			}
+			resp.Close()
+			r.o.Release()
+		}
+		made := web.FormatHTTPDate(time.Now())
+		time.Sleep(2 * time.Second)
+		if h := get(t, c, q("/a"), u, Hit, "x"); h.Get("Age") != "2" || h.Get("Date") != made {
+			t.Errorf("two seconds later: Age %s, Date %s", h.Get("Age"), h.Get("Date"))
+		}
+	})
+}
+
+// What upstream says of an object reaches those who get it from here as it was
+// said (row CA-36).
+func TestCA36ValidatorsAndDatesPassUnchanged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		said := []string{"Date", "Fri, 31 Dec 1999 23:59:59 GMT", "ETag", `W/"a,b"`, "Last-Modified", "Wed, 29 Dec 1999 00:00:00 GMT",
+			"Expires", "Sun, 02 Jan 2000 00:00:00 GMT", "Content-Location", "/other", "Cache-Control", "max-age=60, x-own=\"1\""}
+		u := says(200, "x", said...)
+		get(t, c, q("/a"), u, Miss, "x")
+		time.Sleep(3 * time.Second)
+		h := get(t, c, q("/a"), u, Hit, "x")
+		for i := 0; i < len(said); i += 2 {
+			if got := h.Get(said[i]); got != said[i+1] {
+				t.Errorf("%s is %q, was %q", said[i], got, said[i+1])
+			}
+		}
 	})
 }

@@ -4,13 +4,9 @@ import (
 	"errors"
 	"hash/maphash"
 	"time"
-)
 
-// failureTTL is for how long the failure of a fill answers those who ask the
-// same: an upstream in trouble sees two questions a second for each object,
-// not one for each viewer's retry. It is never more than a second, so that an
-// origin that came back is noticed at once.
-const failureTTL = 500 * time.Millisecond
+	"weir/internal/web"
+)
 
 // passTTL is for how long it is remembered that the answers to a key cannot be
 // shared, so that those who ask for it do not wait for each other in vain. The
@@ -48,9 +44,20 @@ func (s *shard) failure(hash uint64, now time.Time) (error, bool) {
 	return m.err, ok
 }
 
-func (s *shard) remember(hash uint64, err error, now time.Time) {
+// troubleTTL is for how long the failure of a fill answers those who ask the
+// same: an upstream in trouble sees two questions a second for each object, not
+// one for each viewer's retry.
+func (c *Cache) troubleTTL(class Class, err error) time.Duration {
+	status := 0
+	if errors.Is(err, errUpstreamStatus) {
+		status = web.StatusOf(err)
+	}
+	return c.negative(min(class, classes-1), status).Default
+}
+
+func (s *shard) remember(hash uint64, err error, now time.Time, ttl time.Duration) {
 	makeRoom(s.failed, func(m failure) bool { return !now.Before(m.until) })
-	s.failed[hash] = failure{err, now.Add(failureTTL)}
+	s.failed[hash] = failure{err, now.Add(ttl)}
 }
 
 // passes reports whether answers for the key are taken to be unshareable.

@@ -25,24 +25,33 @@ type flightKey struct {
 // own context: who started it may leave. It always lands, by defer: with an
 // answer, with an error, or with a panic, which is an error for all.
 type flight struct {
-	c       *Cache
-	s       *shard
-	q       Query // of whoever started it
-	fill    Fill
-	fk      flightKey
-	solo    bool  // for one waiter only: its answer is handed on as it is, and never kept
-	stale   *kept // what it may refresh or fall back upon, with a reference; nil: nothing
-	started time.Time
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	c          *Cache
+	s          *shard
+	q          Query // of whoever leads. Changed under s.mu by the flight's goroutine, which reads it without
+	fill       Fill  // the same
+	fk         flightKey
+	solo       bool    // for one waiter only: its answer is handed on as it is, and never kept
+	background bool    // it was started for nobody
+	stale      *kept   // what it may refresh or fall back upon, with a reference; nil: nothing
+	others     []*kept // other variants that upstream may say answer this too, with a reference on each
+	started    time.Time
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+
+	// The flight's goroutine's own.
+	renewed   []*kept // of stale and others: what a 304 is about
+	elections int     // how often another leader was chosen
+	handed    bool    // its answer was handed on with the body: the context lives as long as that
 
 	// Guarded by s.mu.
 	waiters  []*waiter
-	leader   *waiter // the one of waiters that started it; nil: left, or never was
-	settled  bool    // the waiters have their answer: nobody joins any more
-	outdated bool    // the key was invalidated since: the answer is for those who wait, and not kept
+	leader   *waiter       // the one of waiters whose fill runs; nil: left, or never was
+	bell     *time.Timer   // rings for the first deadline of waiters
+	rings    time.Duration // when; 0: not set
+	resting  bool          // between a fill that failed and the next
+	settled  bool          // the waiters have their answer: nobody joins any more
+	outdated bool          // the key was invalidated since: the answer is for those who wait, and not kept
 
-	handed   bool         // its answer was handed on with the body: the context lives as long as that
 	over     atomic.Bool  // landed
 	progress atomic.Int64 // when it last got on, in nanoseconds since started
 	watchdog *time.Timer
@@ -81,6 +90,7 @@ func (c *Cache) newFlight(s *shard, q Query, fill Fill, fk flightKey, stale *kep
 		f.stale = stale
 	}
 	if !solo {
+		f.others = s.otherVariants(fk.key, stale)
 		s.flights[fk] = f
 	}
 	return f
@@ -112,27 +122,6 @@ func (s *shard) underway(fk flightKey) bool {
 	return s.joinable(fk) != nil
 }
 
-// join adds w to those who wait. The caller holds s.mu.
-func (f *flight) join(w *waiter) {
-	w.f, w.at = f, len(f.waiters)
-	f.waiters = append(f.waiters, w)
-	f.c.waiters.Add(1)
-}
-
-// leave takes w out of those who wait. The caller holds s.mu.
-func (f *flight) leave(w *waiter) {
-	last := len(f.waiters) - 1
-	f.waiters[w.at] = f.waiters[last]
-	f.waiters[w.at].at = w.at
-	f.waiters[last] = nil
-	f.waiters = f.waiters[:last]
-	if f.leader == w {
-		f.leader = nil
-	}
-	w.f = nil
-	f.c.waiters.Add(-1)
-}
-
 // fly runs the fill and lands.
 func (f *flight) fly() {
 	defer f.c.flying.Done()
@@ -162,7 +151,9 @@ func (f *flight) land(err error) {
 	case err != nil && in != nil:
 		in.abort(err)
 		f.takeBack(in.blob)
-		f.c.metrics.fillFailed(err)
+		if !errors.Is(err, errLeft) {
+			f.c.metrics.fillFailed(err)
+		}
 		f.c.log.Debug("fill cut off", "key", f.q.Key, "err", err)
 		f.fail(err) // if it was cut so early that nobody has heard of it yet
 	case err != nil:
@@ -173,6 +164,9 @@ func (f *flight) land(err error) {
 	}
 	if f.stale != nil {
 		f.stale.stored.body.Close()
+	}
+	for _, k := range f.others {
+		k.stored.body.Close()
 	}
 	if !f.handed {
 		f.cancel(nil)
@@ -197,7 +191,7 @@ func (f *flight) takeBack(b *blob) {
 // 5861 section 4). It does nothing if they have their answer already.
 func (f *flight) fail(err error) {
 	o := landing{err: err, remember: err, how: Miss, joined: Joined}
-	if f.stale != nil && web.StatusOf(err) >= http.StatusInternalServerError {
+	if f.stale != nil && hiddenByStale(web.StatusOf(err)) {
 		switch old, now := &f.stale.stored, time.Now(); {
 		case old.staleFor(now, old.ifError):
 			o.object, o.how, o.joined, o.err = old, Stale, Stale, nil
@@ -219,7 +213,7 @@ func (f *flight) fail(err error) {
 
 // name returns the key for an error's text, cut short: a failure is remembered,
 // outside the budget, and viewers can make keys long.
-func (f *flight) name() string { return f.q.Key[:min(len(f.q.Key), 200)] }
+func (f *flight) name() string { return f.fk.key[:min(len(f.fk.key), 200)] }
 
 // progressed notes that the flight got on.
 func (f *flight) progressed() { f.progress.Store(int64(time.Since(f.started))) }

@@ -54,23 +54,6 @@ func without(h *web.Header, names []string) web.Header {
 	return rest
 }
 
-// stillGood reports whether a 304 is about prior: its validators, where it has
-// any, are those of prior (RFC 9111 section 4.3.4). Entity tags decide before
-// dates.
-func stillGood(prior *Object, resp *web.Response) bool {
-	if tag := resp.Get("ETag"); tag != "" {
-		have := prior.ETag()
-		if strings.HasPrefix(tag, "W/") || strings.HasPrefix(have, "W/") {
-			return have != "" && strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(have, "W/")
-		}
-		return tag == have
-	}
-	if date := resp.Get("Last-Modified"); date != "" && prior.header.Has("Last-Modified") {
-		return date == prior.header.Get("Last-Modified")
-	}
-	return true
-}
-
 // merged returns the header old as the 304 in a renews it: each field of the
 // 304 replaces those of its name, except what describes a body that the 304
 // does not have (RFC 9111 section 3.2). The age begins anew, and so does Date.

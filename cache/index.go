@@ -106,14 +106,30 @@ func (s *shard) put(k *kept, vary []string, h *web.Header) (displaced []*kept) {
 	if old := e.many[k.variant]; old != nil {
 		displaced = append(displaced, old)
 	} else if len(e.many) >= maxVariants {
-		for v, any := range e.many { // one at random
-			displaced = append(displaced, any)
-			delete(e.many, v)
-			break
-		}
+		last := e.leastWanted()
+		displaced = append(displaced, last)
+		delete(e.many, last.variant)
 	}
 	e.many[k.variant] = k
 	return displaced
+}
+
+// replace puts k, another head for what old is, in its place. False means that
+// old is not there any more.
+func (s *shard) replace(old, k *kept) bool {
+	e := s.entries[old.key()]
+	switch {
+	case e == nil:
+		return false
+	case e.one == old:
+		e.one = k
+	case e.many[old.variant] == old:
+		k.variant = old.variant
+		e.many[k.variant] = k
+	default:
+		return false
+	}
+	return true
 }
 
 // remove takes k out of the index if it is there.
@@ -139,6 +155,25 @@ func (s *shard) holding(key string, b *blob) []*kept {
 		return nil
 	}
 	return slices.DeleteFunc(e.all(), func(k *kept) bool { return k.stored.body != b })
+}
+
+// leastWanted returns the variant that was not wanted for the longest time.
+func (e *entry) leastWanted() *kept {
+	var last *kept
+	for _, k := range e.many {
+		if last == nil || k.wanted().Before(last.wanted()) {
+			last = k
+		}
+	}
+	return last
+}
+
+// wanted returns when k was wanted last, to the second, or came.
+func (k *kept) wanted() time.Time {
+	if at := time.Unix(k.touched.Load(), 0); at.After(k.stored.received) {
+		return at
+	}
+	return k.stored.received
 }
 
 func (e *entry) all() []*kept {

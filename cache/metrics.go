@@ -14,24 +14,27 @@ import (
 type rejection uint8
 
 const (
-	refusedByPolicy rejection = iota // the memory tier holds what is wanted more
-	refusedByQueue                   // the memory tier could not keep up
-	tooLarge                         // more than MaxObject
-	noRoom                           // more than the budget can free now
-	tooManyWaiters                   // an asker was sent away: MaxWaiters
+	refusedByPolicy  rejection = iota // the memory tier holds what is wanted more
+	refusedByQueue                    // the memory tier could not keep up
+	tooLarge                          // more than MaxObject
+	noRoom                            // more than the budget can free now
+	tooManyWaiters                    // an asker was sent away: MaxWaiters
+	tooManyFollowers                  // the same: MaxFollowers
+	tooMuchParked                     // the same: MaxParked
 	rejections
 )
 
 func (r rejection) String() string {
-	return [...]string{"policy", "queue", "size", "budget", "waiters"}[r]
+	return [...]string{"policy", "queue", "size", "budget", "waiters", "followers", "parked"}[r]
 }
 
 // metrics are the handles of a Cache's metrics, resolved once.
 type metrics struct {
-	requests  [classes][outcomes]prometheus.Counter
-	rejected  [rejections]prometheus.Counter
-	evictions [tierCount]prometheus.Counter
-	fillFails *prometheus.CounterVec
+	requests                      [classes][outcomes]prometheus.Counter
+	rejected                      [rejections]prometheus.Counter
+	evictions                     [tierCount]prometheus.Counter
+	fillFails                     *prometheus.CounterVec
+	overdue, elections, abandoned prometheus.Counter
 }
 
 func newMetrics(c *Cache, reg prometheus.Registerer) *metrics {
@@ -55,6 +58,12 @@ func newMetrics(c *Cache, reg prometheus.Registerer) *metrics {
 	}
 	m.fillFails = f.NewCounterVec(prometheus.CounterOpts{Name: "weir_cache_fill_errors_total",
 		Help: "Fills that failed, by reason."}, []string{"reason"})
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m.overdue = counter("weir_cache_waits_over_total", "Askers told that no answer came within the time that one may wait.")
+	m.elections = counter("weir_cache_elections_total", "Fills made anew for those who wait, because the first could not reach upstream.")
+	m.abandoned = counter("weir_cache_abandoned_total", "Fills ended because all who wanted their body had left.")
 
 	gauge := func(name, help string, labels prometheus.Labels, value func() int64) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},
@@ -70,6 +79,7 @@ func newMetrics(c *Cache, reg prometheus.Registerer) *metrics {
 	gauge("weir_cache_bytes", "Bytes of the budget, by tier; held is what is in the air or was evicted and is still read.",
 		prometheus.Labels{"tier": "held"}, c.held)
 	gauge("weir_cache_flights", "Fills in the air.", nil, c.inFlight.Load)
+	gauge("weir_cache_parked_bytes", "Bytes that those who wait for the head of an answer take.", nil, c.parked.Load)
 	gauge("weir_cache_waiters", "Askers waiting for the head of an answer.", nil, c.waiters.Load)
 	return m
 }

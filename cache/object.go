@@ -31,6 +31,7 @@ type Object struct {
 	given  atomic.Bool
 	filled bool // for those who asked before the answer came: it has no age for them
 	key    string
+	tags   *string // of a Fill's prior: entity tags to ask with
 }
 
 // Status returns the answer's status code.
@@ -41,6 +42,14 @@ func (o *Object) Header() *web.Header { return &o.header }
 
 // ETag returns the answer's entity tag, or "".
 func (o *Object) ETag() string { return o.header.Get("ETag") }
+
+// Len returns the length of the body in bytes, or -1 while it is not known.
+func (o *Object) Len() int64 {
+	if o.body == nil {
+		return o.raw.Len()
+	}
+	return o.body.Len()
+}
 
 // Age returns how old the answer is (RFC 9111 section 4.2.3).
 func (o *Object) Age(now time.Time) time.Duration { return o.initialAge + max(0, now.Sub(o.received)) }
@@ -111,7 +120,8 @@ type blob struct {
 	*spool.Buffer
 	budget  *budget
 	refs    spool.Refs
-	charged atomic.Int64 // bytes of the budget; changed by the flight that fills it
+	charged atomic.Int64           // bytes of the budget; changed by the flight that fills it
+	filling atomic.Pointer[flight] // whom to tell when somebody lets go; nil: nobody
 }
 
 // ref takes one more reference for somebody who holds one, or holds the lock
@@ -129,6 +139,8 @@ func (b *blob) Close() {
 	if b.refs.Drop() {
 		b.Buffer.Close()
 		b.budget.give(b.charged.Swap(0))
+	} else if f := b.filling.Load(); f != nil {
+		f.left(b)
 	}
 }
 

@@ -12,6 +12,7 @@ type landing struct {
 	joined Outcome // of the others
 
 	keep     *kept                // to be published at the same moment
+	also     []renewal            // to be published with it
 	vary     []string             // the request fields that the answer depends on
 	shared   bool                 // it also serves those who wait for the twin flight
 	remember error                // the failure, for those who ask right after
@@ -71,6 +72,9 @@ func (f *flight) settle(o landing) bool {
 // holds s.mu.
 func (f *flight) unlist() {
 	f.settled = true
+	if f.bell != nil {
+		f.bell.Stop()
+	}
 	if f.s.flights[f.fk] == f {
 		delete(f.s.flights, f.fk)
 	}
@@ -81,18 +85,22 @@ func (f *flight) unlist() {
 func (f *flight) publish(o landing) (displaced []*kept) {
 	now := time.Now()
 	if o.remember != nil && !f.solo {
-		f.s.remember(f.c.flightHash(f.fk), o.remember, now)
+		f.s.remember(f.c.flightHash(f.fk), o.remember, now, f.c.troubleTTL(f.q.Class, o.remember))
 	}
 	if o.pass && !f.solo {
 		f.s.pass(f.c.hash(f.q.Key), now)
 	}
-	switch k := o.keep; {
-	case k == nil:
-	case f.outdated:
-		f.drop(k)
-	default:
+	if f.outdated {
+		f.drop(o.keep)
+		for _, r := range o.also {
+			f.drop(r.by)
+		}
+		return nil
+	}
+	displaced, _ = f.c.renewAll(f.s, o.also) // before what may do away with all variants
+	if k := o.keep; k != nil {
 		k.stored.body.ref() // the store's
-		displaced = f.s.put(k, o.vary, f.q.Header)
+		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
 		f.c.tiers.add(k)
 	}
 	return displaced
@@ -102,7 +110,9 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 // s.mu.
 func part(f *flight, o landing, waiting []*waiter) (told, released []*waiter) {
 	told = make([]*waiter, 0, len(waiting))
+	cost := int64(0)
 	for _, w := range waiting {
+		cost += w.cost
 		what := gets
 		if w != f.leader && o.fate != nil {
 			what = o.fate(w)
@@ -118,7 +128,7 @@ func part(f *flight, o landing, waiting []*waiter) (told, released []*waiter) {
 		w.alone = what == asksAlone || w.released > maxReleases
 		released = append(released, w)
 	}
-	f.c.waiters.Add(-int64(len(waiting)))
+	f.c.unpark(len(waiting), cost)
 	return told, released
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,7 +97,7 @@ func TestZeroLifetimeSatisfiesAllWhoWaited(t *testing.T) {
 
 // What is for one viewer never reaches another: those who waited ask for
 // themselves, all at the same time, and the next ones do not wait at all (CO-06).
-func TestPrivateAnswersReleaseTheOthers(t *testing.T) {
+func TestCO06PrivateAnswersReleaseTheOthers(t *testing.T) {
 	f := func(name string, status int, header ...string) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -179,7 +180,7 @@ func TestPrivateAnswerOfOneWhoLeftGoesToNobody(t *testing.T) {
 
 // Answers to requests with Authorization are for their asker (CA-12), except
 // where they say otherwise; those who did not identify themselves share theirs.
-func TestAuthorization(t *testing.T) {
+func TestCA12Authorization(t *testing.T) {
 	f := func(cc string, fills int64) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -220,7 +221,7 @@ func TestAuthorization(t *testing.T) {
 
 // An answer that must be validated before each use costs one request for its
 // leader and one validation for all who waited, not one each (CA-09).
-func TestNoCacheReleasesIntoOneRevalidation(t *testing.T) {
+func TestCA09NoCacheReleasesIntoOneRevalidation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := &upstream{delay: time.Second, answer: func(_ int64, prior *Object) (*web.Response, error) {
@@ -262,7 +263,7 @@ func TestLargeObjectsArePassedThrough(t *testing.T) {
 		slab := spool.NewSlab(spool.SlabOptions{})
 		u = &upstream{answer: func(n int64, _ *Object) (*web.Response, error) {
 			w, b := slab.New(0)
-			go func() { _, _ = w.Write([]byte(large)); _ = w.Complete() }()
+			go func() { time.Sleep(time.Millisecond); _, _ = w.Write([]byte(large)); _ = w.Complete() }() // its head is there first
 			return web.NewResponse(200, b, "Cache-Control", "max-age=60"), nil
 		}}
 		o, _, err := c.Get(context.Background(), q("/b"), u.fill)
@@ -331,7 +332,7 @@ func TestNoPeerNeverWaitsForAPeer(t *testing.T) {
 
 // A session that upstream opens for the one who asked first is not for those
 // who ask after, whatever upstream says about keeping the answer.
-func TestACookieIsForWhoeverAskedFirst(t *testing.T) {
+func TestCA39ACookieIsForWhoeverAskedFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", "max-age=60", "Set-Cookie", "session=1")
@@ -349,5 +350,39 @@ func TestACookieIsForWhoeverAskedFirst(t *testing.T) {
 			t.Error("a viewer's cookie is kept for others")
 		}
 		u.wants(t, 1)
+	})
+}
+
+// One who reads slowly, or not at all, holds up nobody who follows the same
+// fill, and is not forgotten (row CO-13).
+func TestCO13ASlowReaderHoldsUpNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{})
+		u := &slowly{slab: c.opts.Slab}
+		fill := u.fill(100_000, "Cache-Control", "max-age=60") // ten seconds
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				o, _, err := c.Get(context.Background(), q("/a"), fill)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i == 0 {
+					time.Sleep(time.Minute)
+				}
+				if n := len(read(t, o)); n != 100_000 {
+					t.Errorf("%d read %d bytes", i, n)
+				}
+				if took := time.Since(start); i > 0 && took != 10*time.Second {
+					t.Errorf("%d read all after %v", i, took)
+				}
+			})
+		}
+		all.Wait()
+		if u.fills != 1 {
+			t.Errorf("%d fills", u.fills)
+		}
 	})
 }

@@ -23,7 +23,7 @@ func revalidating(cc string, news ...string) *upstream {
 
 // A stale answer is asked about instead of fetched again, and a 304 renews its
 // head and its life but not its body (CA-15, CA-16).
-func TestRevalidationRenewsTheHeadAndKeepsTheBody(t *testing.T) {
+func TestCA16RevalidationRenewsTheHeadAndKeepsTheBody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := revalidating("max-age=10", "X-Test", "new", "Content-Length", "99", "Content-Encoding", "gzip", "Connection", "X-Hop", "X-Hop", "1")
@@ -55,7 +55,7 @@ func TestRevalidationRenewsTheHeadAndKeepsTheBody(t *testing.T) {
 }
 
 // A 304 about something else than what is kept renews nothing (CA-17).
-func TestForeign304IsNotBelieved(t *testing.T) {
+func TestCA17Foreign304IsNotBelieved(t *testing.T) {
 	f := func(name, want, have string, header ...string) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestForeign304IsNotBelieved(t *testing.T) {
 
 // Within stale-while-revalidate viewers are served at once, visibly aged, while
 // exactly one fill that belongs to nobody runs; after it they wait (CA-20).
-func TestStaleWhileRevalidate(t *testing.T) {
+func TestCA20StaleWhileRevalidate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := revalidating("max-age=10, stale-while-revalidate=5")
@@ -122,7 +122,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 
 // The origin is down: within stale-if-error viewers go on with what is kept, at
 // the price of two requests a second at most; after it they are told (CA-21).
-func TestStaleIfError(t *testing.T) {
+func TestCA21StaleIfError(t *testing.T) {
 	f := func(name string, broken func() (*web.Response, error), status int) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestStaleIfError(t *testing.T) {
 
 // What upstream forbids to serve stale is never served stale, whatever else it
 // says: 504 if it cannot be asked (CA-19, CA-22).
-func TestMustRevalidateIsNeverStale(t *testing.T) {
+func TestCA19MustRevalidateIsNeverStale(t *testing.T) {
 	f := func(cc string) {
 		t.Helper()
 		bubble(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestBodyCutWhileItsHeadIsRenewed(t *testing.T) {
 }
 
 // Fields meant for the one who asked are not stored; he gets them (CA-08).
-func TestQualifiedPrivateIsForTheLeaderOnly(t *testing.T) {
+func TestCA08QualifiedPrivateIsForTheLeaderOnly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
 		u := says(200, "x", "Cache-Control", `max-age=60, private="Set-Cookie"`, "Set-Cookie", "a=b", "X", "1",

@@ -13,6 +13,7 @@ type Stats struct {
 	Young   Tier     `json:"young"`
 	Memory  Tier     `json:"memory"`
 	Waiters int64    `json:"waiters"` // askers waiting for a head
+	Parked  int64    `json:"parked"`  // bytes of theirs
 	InAir   int64    `json:"in_air"`  // fills in the air
 	Flights []Flight `json:"flights"` // at most maxFlights of them, the longest in the air first
 }
@@ -44,7 +45,7 @@ const maxFlights = 1000
 // Stats looks at the cache.
 func (c *Cache) Stats() Stats {
 	s := Stats{Limit: c.budget.limit, Held: c.held(), Bytes: c.budget.used.Load(),
-		Waiters: c.waiters.Load(), InAir: c.inFlight.Load()}
+		Waiters: c.waiters.Load(), Parked: c.parked.Load(), InAir: c.inFlight.Load()}
 	for t, to := range map[tier]*Tier{young: &s.Young, memory: &s.Memory} {
 		to.Bytes, to.Objects = c.tiers.usage(t)
 		to.Share = c.tiers.max[t]
@@ -69,9 +70,10 @@ func (a *air) list() []*flight {
 
 func (f *flight) stats() Flight {
 	age := time.Since(f.started)
-	s := Flight{Key: f.q.Key, Class: min(f.q.Class, classes-1).String(), Age: age, Idle: age - time.Duration(f.progress.Load()),
-		Length: -1, NoPeer: f.q.NoPeer, Pass: f.solo, Revalidate: f.stale != nil}
+	s := Flight{Key: f.fk.key, Age: age, Idle: age - time.Duration(f.progress.Load()),
+		Length: -1, NoPeer: f.fk.noPeer, Pass: f.solo, Revalidate: f.stale != nil}
 	f.s.mu.RLock()
+	s.Class = min(f.q.Class, classes-1).String()
 	s.Waiters = len(f.waiters)
 	f.s.mu.RUnlock()
 	if in := f.taking.Load(); in != nil {

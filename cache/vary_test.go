@@ -182,3 +182,89 @@ func TestVariantsAreCharged(t *testing.T) {
 		}
 	})
 }
+
+// A request whose field differs, or is not there, never gets another's answer;
+// "*" anywhere in the list never matches anything (row CA-13).
+func TestCA13VaryNeverMatchesStar(t *testing.T) {
+	ask := func(name string, want Outcome, first, second web.Header, vary ...string) {
+		t.Helper()
+		bubble(t, func(t *testing.T) {
+			c := newCache(t, Options{})
+			header := []string{"Cache-Control", "max-age=60"}
+			for _, v := range vary {
+				header = append(header, "Vary", v)
+			}
+			u := says(200, "x", header...)
+			o, _, err := c.Get(context.Background(), Query{Key: "/a", Header: &first}, u.fill)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Release()
+			o, how, err := c.Get(context.Background(), Query{Key: "/a", Header: &second}, u.fill)
+			if err != nil || how != want {
+				t.Errorf("%s: %v, %v, want %v", name, how, err, want)
+			}
+			o.Release()
+			u.wants(t, map[bool]int64{true: 1, false: 2}[want == Hit])
+		})
+	}
+	h := web.NewHeader
+	ask("same", Hit, h("X", "1"), h("X", "1"), "X")
+	ask("name in another case", Hit, h("X", "1"), h("x", "1"), "x")
+	ask("other", Miss, h("X", "1"), h("X", "2"), "X")
+	ask("absent", Miss, h("X", "1"), h(), "X")
+	ask("present", Miss, h(), h("X", "1"), "X")
+	ask("empty is not absent", Miss, h(), h("X", ""), "X")
+	ask("both absent", Hit, h(), h(), "X")
+	ask("blanks and lines", Hit, h("X", "a,b"), h("X", "a ", "x", " b"), "X")
+	ask("one of two", Miss, h("X", "1", "Y", "1"), h("X", "1", "Y", "2"), "X, Y")
+	ask("two lines", Miss, h("X", "1", "Y", "1"), h("X", "1", "Y", "2"), "X", "Y")
+	ask("empty members", Hit, h("X", "1"), h("X", "1"), ", X ,,")
+	ask("empty", Hit, h("X", "1"), h("X", "2"), "")
+	ask("*", Pass, h("X", "1"), h("X", "1"), "*")
+	ask("*, x", Pass, h("X", "1"), h("X", "1"), "*, X")
+	ask("x, *", Pass, h("X", "1"), h("X", "1"), "X, *")
+	ask(", *", Pass, h("X", "1"), h("X", "1"), ", *")
+	ask("second line", Pass, h("X", "1"), h("X", "1"), "X", "*")
+}
+
+// Two variants live beside each other (row CA-14), and of many the one that
+// nobody wanted for the longest time goes first.
+func TestCA14TheLeastWantedVariantGoesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, u := newCache(t, Options{}), &upstream{}
+		fill := echo("X", u)
+		ask := func(i int) Outcome {
+			q := q("/a", "X", fmt.Sprint(i))
+			o, how, err := c.Get(context.Background(), q, fill(q))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Release()
+			return how
+		}
+		c.opts.Judge = func(_ Query, _ *web.Response, may web.Freshness) web.Freshness {
+			may.Lifetime = time.Hour
+			return may
+		}
+		for i := range maxVariants {
+			if ask(i) != Miss {
+				t.Error("found too early")
+			}
+		}
+		time.Sleep(time.Second)
+		for i := range maxVariants {
+			if i != 17 && ask(i) != Hit {
+				t.Errorf("%d is not kept", i)
+			}
+		}
+		ask(maxVariants)
+		for i := range maxVariants + 1 {
+			if o, ok := c.Lookup(q("/a", "X", fmt.Sprint(i))); ok == (i == 17) {
+				t.Errorf("%d: found is %v", i, ok)
+			} else if ok {
+				o.Release()
+			}
+		}
+	})
+}

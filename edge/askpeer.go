@@ -37,6 +37,9 @@ func (f *fill) askPeers(ctx context.Context, req *web.Request) (*web.Response, e
 			return nil, context.Cause(ctx)
 		case errors.Is(err, errMoved):
 			continue
+		case web.ReasonOf(err) == reasonPool: // it was not asked, and so is not to blame
+			f.e.metrics.failovers.WithLabelValues("peer").Inc()
+			return nil, nil
 		}
 		f.e.opts.Peers.Failed(peer.Name())
 		f.e.metrics.failovers.WithLabelValues("peer").Inc()
@@ -120,7 +123,10 @@ func (e *Edge) stillLives(ctx context.Context, peer Peer) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.HopTimeout/2)
 	defer cancel()
 	resp, err := peer.Serve(ctx, &web.Request{Method: http.MethodOptions, Path: "/"})
-	if err != nil {
+	switch {
+	case web.ReasonOf(err) == reasonPool:
+		return nil // it could not be asked
+	case err != nil:
 		return errHead
 	}
 	resp.Close()

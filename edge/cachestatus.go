@@ -38,44 +38,97 @@ func (s *cacheStatus) hit(ttl int64) string {
 	return string(strconv.AppendInt(b, ttl, 10))
 }
 
+// A forward is why a request went upstream, the most specific reason there is
+// (RFC 9211 section 2.2).
+type forward uint8
+
+const (
+	fwdMiss    forward = iota // nothing was there, for whatever reason
+	fwdURI                    // nothing was there of this URI
+	fwdVary                   // only answers to requests with other fields were
+	fwdStale                  // what was there was too old
+	fwdRequest                // what was there was not what the request allows
+	fwdMethod                 // the method is one that goes upstream
+	fwdBehind                 // stale, and it may be served while somebody asks: nobody waited
+)
+
+func (f forward) String() string {
+	return [...]string{"miss", "uri-miss", "vary-miss", "stale", "request", "method", "stale"}[f]
+}
+
+// A story is how an answer came about.
+type story struct {
+	how      cache.Outcome
+	fwd      forward
+	upstream int           // the status that upstream answered with; 0: not known, or nobody was asked
+	stored   bool          // it is kept for others
+	ttl      time.Duration // for how long it is fresh; less than 0: since when it is not
+	from     string        // who was asked: "peer", "origin", "" if nobody was for this request
+}
+
 // add says how an answer came about. From names who was asked: "peer",
 // "origin", "" if nobody was for this request. Kept says that the answer is
 // not its asker's alone.
 func (s *cacheStatus) add(resp *web.Response, how cache.Outcome, kept bool, ttl time.Duration, from string) {
+	s.tell(resp, story{how: how, stored: kept, ttl: ttl, from: from})
+}
+
+// tell adds this node's member to an answer that is ready to go.
+func (s *cacheStatus) tell(resp *web.Response, t story) {
 	if s.name == "" {
 		return
 	}
-	member := s.member(how, kept, int64(ttl/time.Second), from)
-	if resp.Base != nil {
-		if before := resp.Base.Joined("Cache-Status"); before != "" {
-			member = before + ", " + member
-		}
+	member := s.member(t, resp.Status)
+	if before := listOf(resp, "Cache-Status"); before != "" {
+		member = before + ", " + member
 	}
-	resp.Header.Add("Cache-Status", member)
+	put(resp, "Cache-Status", member)
 }
 
-func (s *cacheStatus) member(how cache.Outcome, kept bool, ttl int64, from string) string {
-	var m string
-	switch how {
-	case cache.Hit, cache.Stale:
+// listOf returns all values of a field of an answer as one.
+func listOf(resp *web.Response, name string) string {
+	if resp.Header.Has(name) || resp.Base == nil {
+		return resp.Header.Joined(name)
+	}
+	return resp.Base.Joined(name)
+}
+
+// member renders a story. "hit" and "fwd" exclude each other: an answer for
+// which upstream was asked is no hit, also where it came from the store after
+// all.
+func (s *cacheStatus) member(t story, status int) string {
+	ttl := int64(t.ttl / time.Second)
+	if t.ttl < 0 && t.ttl%time.Second != 0 {
+		ttl-- // half a second too old is too old
+	}
+	asked := t.from != "" && t.fwd != fwdBehind
+	if t.how == cache.Hit || t.how == cache.Stale && !asked {
 		if ttl >= 0 && ttl < int64(len(s.hits)) {
 			return s.hits[ttl]
 		}
 		return s.hit(ttl)
-	case cache.Joined:
-		return s.name + "; fwd=miss; collapsed"
-	case cache.Revalidated:
-		m = s.name + "; fwd=stale; fwd-status=304; stored; ttl=" + strconv.FormatInt(ttl, 10)
-	case cache.Pass:
-		m = s.name + "; fwd=miss; collapsed=?0"
-	default:
-		m = s.name + "; fwd=miss"
-		if kept {
-			m += "; stored; ttl=" + strconv.FormatInt(ttl, 10)
+	}
+	if t.how == cache.Revalidated {
+		t.upstream = 304
+		if t.fwd != fwdRequest {
+			t.fwd = fwdStale
 		}
 	}
-	if from != "" {
-		m += "; detail=" + from
+	m := s.name + "; fwd=" + t.fwd.String()
+	if t.how == cache.Joined {
+		return m + "; collapsed"
+	}
+	if t.upstream != 0 && t.upstream != status {
+		m += "; fwd-status=" + strconv.Itoa(t.upstream)
+	}
+	if t.stored && (t.how == cache.Miss || t.how == cache.Revalidated) {
+		m += "; stored"
+	}
+	if t.stored || t.how == cache.Stale {
+		m += "; ttl=" + strconv.FormatInt(ttl, 10)
+	}
+	if t.from != "" {
+		m += "; detail=" + t.from
 	}
 	return m
 }

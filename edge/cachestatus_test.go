@@ -21,7 +21,7 @@ func TestCacheStatusTellsHowAnAnswerCameAbout(t *testing.T) {
 			}
 		}
 		origin.answer = answering(200, "x", "Cache-Control", "max-age=10, stale-while-revalidate=5", "ETag", `"1"`)
-		f("e1; fwd=miss; stored; ttl=10; detail=origin", "/a")
+		f("e1; fwd=uri-miss; stored; ttl=10; detail=origin", "/a")
 		f("e1; hit; ttl=10", "/a")
 		time.Sleep(3 * time.Second)
 		f("e1; hit; ttl=7", "/a")
@@ -33,9 +33,9 @@ func TestCacheStatusTellsHowAnAnswerCameAbout(t *testing.T) {
 		time.Sleep(16 * time.Second)
 		f("e1; fwd=stale; fwd-status=304; stored; ttl=10; detail=origin", "/a")
 		origin.answer = answering(200, "x", "Cache-Control", "private")
-		f("e1; fwd=miss; collapsed=?0; detail=origin", "/b")
+		f("e1; fwd=uri-miss; detail=origin", "/b")
 		origin.answer = answering(200, "x", "Cache-Control", "max-age=100000", "Cache-Status", `"shield"; hit; ttl=3`, "Cache-Status", "mid; fwd=miss")
-		f(`"shield"; hit; ttl=3, mid; fwd=miss, e1; fwd=miss; stored; ttl=100000; detail=origin`, "/c")
+		f(`"shield"; hit; ttl=3, mid; fwd=miss, e1; fwd=uri-miss; stored; ttl=100000; detail=origin`, "/c")
 		f(`"shield"; hit; ttl=3, mid; fwd=miss, e1; hit; ttl=100000`, "/c")
 		origin.answer = func(ctx context.Context, req *web.Request) (*web.Response, error) {
 			time.Sleep(time.Second)
@@ -43,7 +43,7 @@ func TestCacheStatusTellsHowAnAnswerCameAbout(t *testing.T) {
 		}
 		collapsed := 0
 		for _, g := range crowd(e, 3, func(int) *web.Request { return request("GET", "/d") }) {
-			if g.Get("Cache-Status") == "e1; fwd=miss; collapsed" {
+			if g.Get("Cache-Status") == "e1; fwd=uri-miss; collapsed" {
 				collapsed++
 			}
 		}

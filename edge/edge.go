@@ -8,16 +8,19 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/cache"
+	"weir/internal/limit"
 	"weir/internal/web"
 	"weir/token"
 )
@@ -65,9 +68,35 @@ type Options struct {
 	// counts, and of the request's header only whether it accepts gzip.
 	QueryAll bool
 
+	// HonourRequests obeys what requests ask of a cache (no-cache, no-store,
+	// max-age, min-fresh, max-stale; RFC 9111 section 5.2.1), which lets every
+	// viewer send requests upstream. Otherwise only only-if-cached counts.
+	HonourRequests bool
+
+	// DropCookies keeps viewers' cookies from upstream under QueryAll. Where
+	// there are Tokens no cookie is sent in any case, and no Authorization.
+	DropCookies bool
+
+	// HideVia leaves Via out of what is asked upstream. It is owed there (RFC
+	// 9110 section 7.6.3), and nginx compresses nothing for who sends it unless
+	// gzip_proxied says so.
+	HideVia bool
+	// Aware reads the playlists that go through. Nil: nobody does.
+	Aware *Aware
+
 	// CORSOrigins are the web origins, as "https://example.org", that may read
 	// answers with credentials. Empty: any may, without.
 	CORSOrigins []string
+
+	// SliceOver is from how many bytes on an object is fetched and kept in slices
+	// of Slice bytes, where upstream knows ranges of it; 0: none is. Slice is
+	// 4 MiB by default; the cache must be able to keep one.
+	SliceOver, Slice int64
+
+	// SliceHeld is how many bytes of the cache those who read slices may hold
+	// while they read, 32 slices by default. Beyond it they get copies piece by
+	// piece, so that slow viewers of films leave room for what is live.
+	SliceHeld int64
 
 	// HideCacheStatus leaves Cache-Status away, which tells strangers what is
 	// kept here.
@@ -79,6 +108,26 @@ type Options struct {
 	// until there is something to tell (BlockTimeout, 25 s; with HopTimeout it
 	// should be less than the cache's FillTimeout).
 	HopTimeout, OriginTimeout, BlockTimeout time.Duration
+
+	// Hedge is how long an origin is waited for before the next one is asked
+	// for a live object as well. 0: as long as it almost never takes; HedgeOff.
+	Hedge time.Duration
+	// Probe says how origins are probed, by RunProbes.
+	Probe   Probe
+	Clients *limit.Clients // how often one client may ask; nil: as often as it likes
+
+	// Usage says what the node has in use. Where that comes near its limits, those
+	// who watch go before those who begin, and DVR and VOD come last; Run must
+	// run. nil: nobody is refused. Sessions is how many viewers are told apart
+	// (65,536), 16 bytes each.
+	Usage    func() Usage
+	Sessions int
+
+	// What is known of what lies at a path: whether it is DVR or VOD, beyond what
+	// weir's own paths say, and how many bytes/s a client must take of it (0: not
+	// known). nil: nothing is.
+	Rewinds func(path string) bool
+	MinRate func(path string) int64
 
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
@@ -92,9 +141,19 @@ type Edge struct {
 	status  cacheStatus
 	loop    loop
 	origins origins
+	via     string // "": none is sent
+	relays  relays
+	whole   wholes
+	hedges  hedges
+	held    atomic.Int64 // bytes of slices that viewers hold
+	aware   *Aware       // nil: playlists are not read
+	order   order
+	seen    *limit.Seen
 	log     *slog.Logger
 	quiet   throttle
 	metrics *metrics
+
+	askGzip, askIdentity web.Header // what goes upstream unless QueryAll
 }
 
 // New returns an Edge.
@@ -118,6 +177,9 @@ func New(o Options) (*Edge, error) {
 			return nil, errors.New("edge: timeouts must not be negative")
 		}
 	}
+	if err := o.sliceDefaults(); err != nil {
+		return nil, err
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -128,8 +190,20 @@ func New(o Options) (*Edge, error) {
 	}
 	e.status = newCacheStatus(o.Node, o.HideCacheStatus)
 	e.loop = loop{cluster: o.Cluster, node: o.Node}
+	if !o.HideVia {
+		e.via = "1.1 " + o.Node
+	}
+	e.askGzip, e.askIdentity = asks("gzip", e.via), asks("identity", e.via)
 	e.origins.list = o.Origins
+	e.opts.Probe.complete()
+	e.hedges.budget = bucket{max: hedgeBurst}
+	if o.Usage != nil {
+		e.seen = limit.NewSeen(cmp.Or(o.Sessions, 1<<16), sessionWindow, time.Now())
+	}
 	e.metrics = newMetrics(e, o.Registerer)
+	if e.aware = o.Aware; e.aware != nil {
+		e.aware.serve(e)
+	}
 	return e, nil
 }
 
@@ -158,17 +232,26 @@ func (e *Edge) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	switch req.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		return e.preflight(req), nil
+		if !e.passesOptions(req) {
+			return e.preflight(req), nil
+		}
+		return e.servePassed(ctx, req)
 	default:
-		return e.refuse(req, cache.Other, errMethod), nil
+		if !e.passesMethod(req.Method) {
+			return e.refuse(req, cache.Other, e.refusedMethod()), nil
+		}
+		return e.servePassed(ctx, req)
 	}
 	q, err := e.question(req)
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
 	}
-	t, err := e.admit(&q)
+	t, err := e.enter(req, &q)
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
+	}
+	if e.special(req) {
+		return e.negotiate(ctx, req, q, t)
 	}
 	if o, ok := e.cache.Lookup(q.lookup()); ok {
 		return e.answer(ctx, req, &q, o, lookedUp(o), "")
@@ -182,16 +265,20 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 		return nil, false
 	}
 	q, err := e.question(req)
-	if err != nil || q.personal {
+	if err != nil || q.personal || e.special(req) {
 		return nil, false
 	}
 	o, ok := e.cache.Lookup(q.lookup())
 	if !ok {
 		return nil, false
 	}
-	if _, err := e.admit(&q); err != nil {
+	if _, err := e.enter(req, &q); err != nil {
 		o.Release()
 		return e.refuse(req, q.class, err), true
+	}
+	if waits(req, o) {
+		o.Release()
+		return nil, false
 	}
 	resp, _ := e.answer(context.Background(), req, &q, o, lookedUp(o), "")
 	return resp, true
@@ -199,13 +286,22 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 
 // ask is what Serve does when the answer is not at hand.
 func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) (*web.Response, error) {
+	if resp, ok := e.onlyStored(ctx, req, &q); ok {
+		return resp, nil
+	}
+	if e.opts.QueryAll && req.Method == http.MethodHead && (q.fwd == fwdURI || q.fwd == fwdVary) {
+		return e.pass(ctx, req, &q)
+	}
 	cq := q.lookup()
 	cq.NoPeer = e.owns(q.key)
 	f := &fill{e: e, q: q, noPeer: cq.NoPeer}
-	o, how, err := e.cache.Get(ctx, cq, f.run)
+	o, how, err := e.cache.Get(ctx, cq, f.heard)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if resp, ok := e.staleOnError(ctx, req, &q, err); ok {
+			return resp, nil
 		}
 		return e.fail(req, &q, err), nil
 	}
@@ -214,6 +310,7 @@ func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) 
 		o.Release()
 		return e.refuse(req, q.class, err), nil
 	}
+	q.upstream = int(f.status.Load())
 	return e.answer(ctx, req, &q, o, how, f.from())
 }
 
@@ -229,7 +326,9 @@ func lookedUp(o *cache.Object) cache.Outcome {
 // answer makes a viewer's answer of an object, which it releases.
 func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cache.Object, how cache.Outcome, from string) (*web.Response, error) {
 	now := time.Now()
-	ttl, kept := o.TTL(now), !o.Passed()
+	s := story{how: how, fwd: q.fwd, upstream: q.upstream, ttl: o.TTL(now), from: from}
+	s.stored = how == cache.Hit || o.Stored(now)
+	e.aware.touch(q, now)
 	resp := o.Response(now)
 	o.Release()
 	if q.personal {
@@ -241,9 +340,16 @@ func (e *Edge) answer(ctx context.Context, req *web.Request, q *question, o *cac
 			return e.fail(req, q, err), nil
 		}
 	}
-	resp = web.Select(req, resp)
+	resp, err := e.present(ctx, applicable(req), q, resp, false)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return e.fail(req, q, err), nil
+	}
+	e.demand(q, resp)
 	resp.Header.Grow(3)
-	e.status.add(resp, how, kept, ttl, from)
+	e.status.tell(resp, s)
 	e.cors.add(req, resp)
 	e.metrics.count(q.class, outcomeOf(how), resp.Status)
 	return resp, nil

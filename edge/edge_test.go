@@ -79,7 +79,7 @@ func TestOnlyDirectivesReachTheKeyAndTheOrigin(t *testing.T) {
 				t.Errorf("%q: asked with %q, want %q", targets, req.Query, wantQuery)
 			}
 			for field := range req.Header.All() {
-				if field.Name != "Accept-Encoding" && field.Name != "CDN-Loop" {
+				if field.Name != "Accept-Encoding" && field.Name != "CDN-Loop" && (field.Name != "Via" || field.Value != "1.1 e1") {
 					t.Errorf("the origin was told %s: %s", field.Name, field.Value)
 				}
 			}
@@ -99,11 +99,13 @@ func TestTheWholeQueryCanBeKeptInTheKey(t *testing.T) {
 		origin := &fake{answer: func(_ context.Context, req *web.Request) (*web.Response, error) {
 			return web.NewResponse(200, web.String(req.Query+" "+req.Header.Get("X-Lang")), "Cache-Control", "max-age=60", "Vary", "X-Lang"), nil
 		}}
-		e := newEdge(t, Options{QueryAll: true}, origin)
+		src, sign := signer(t)
+		e := newEdge(t, Options{QueryAll: true, Tokens: src}, origin)
+		secret := sign(time.Hour, "/")
 		f := func(want string, requests int, target string, pairs ...string) {
 			t.Helper()
 			before := origin.count()
-			if g := get(t, e, target, pairs...); g.text != want || origin.count()-before != requests {
+			if g := get(t, e, "/t/"+secret+target, pairs...); g.text != want || origin.count()-before != requests {
 				t.Errorf("%s %q: %q with %d requests, want %q with %d", target, pairs, g.text, origin.count()-before, want, requests)
 			}
 		}
@@ -112,10 +114,10 @@ func TestTheWholeQueryCanBeKeptInTheKey(t *testing.T) {
 		f("b=1&a=2 fr", 1, "/x?b=1&a=2", "X-Lang", "fr")
 		f("b=1&a=2 ", 1, "/x?b=1&a=2")
 		f("a=2&b=1 ", 1, "/x?a=2&b=1")
-		f(" ", 1, "/x?token=secret", "Authorization", "Bearer secret", "Cookie", "weir_token=secret", "Referer", "https://h/?token=secret")
+		f("c=1 ", 1, "/x?c=1", "Authorization", "Basic secret", "Cookie", "id=secret", "Referer", "https://h/?token=secret")
 		for _, req := range origin.asked {
 			for _, name := range []string{"Cookie", "Authorization", "Referer", "Origin", "Range", "If-None-Match"} {
-				if req.Header.Has(name) || strings.Contains(req.Query, "secret") || strings.Contains(req.Query, "CMCD") {
+				if req.Header.Has(name) || strings.Contains(req.Path, secret) || strings.Contains(req.Query, "CMCD") {
 					t.Errorf("the origin was told %s or %q", name, req.Query)
 				}
 			}
@@ -133,7 +135,7 @@ func TestAStrangersFieldsDoNotPoisonTheCache(t *testing.T) {
 		get(t, e, "/a", "X-Forwarded-Scheme", "http", "X-Forwarded-Server", "evil", "X-Forwarded-Prefix", "/evil", "X-Host", "evil",
 			"X-Original-URL", "/b", "X-Rewrite-URL", "/b", "X-HTTP-Method-Override", "POST", "X-HTTP-Method", "POST", "X-Method-Override", "POST")
 		for field := range origin.last().Header.All() {
-			if field.Name != "Accept-Encoding" && field.Name != "CDN-Loop" {
+			if field.Name != "Accept-Encoding" && field.Name != "CDN-Loop" && (field.Name != "Via" || field.Value != "1.1 e1") {
 				t.Errorf("the origin was told %s: %s", field.Name, field.Value)
 			}
 		}

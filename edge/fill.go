@@ -15,8 +15,12 @@ import (
 type fill struct {
 	e      *Edge
 	q      question
-	noPeer bool // ask the origins only
+	noPeer bool  // ask the origins only
+	slice  *part // of the object, if that is all it asks for; nil: the whole
+	peer   bool  // it is a peer that asks
+	listed bool  // a playlist lists it: a peer that thinks it is missing is wrong
 	asked  atomic.Uint32
+	status atomic.Int32 // what upstream answered with; 0: nothing
 }
 
 // Whom a fill got its answer from.
@@ -41,19 +45,20 @@ func (e *Edge) owns(key string) bool {
 	return self || peer == nil
 }
 
-// run implements [cache.Fill].
-func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, error) {
+// fetch asks a peer or the origins.
+func (f *fill) fetch(ctx context.Context, prior *cache.Object) (*web.Response, error) {
 	req := f.request(prior)
 	if !f.noPeer {
 		if resp, err := f.askPeers(ctx, req); resp != nil || err != nil {
 			f.asked.Store(fromPeer)
-			return f.clean(resp), err
+			return f.sliced(f.clean(resp)), err
 		}
 	}
 	f.asked.Store(fromOrigin)
+	req.Header.Del(listedField)
 	req.Header.Set("CDN-Loop", f.e.loop.add(f.q.loop))
 	resp, err := f.askOrigins(ctx, req)
-	return f.clean(resp), err
+	return f.sliced(f.clean(resp)), err
 }
 
 // request makes the question that goes upstream. Of the viewer who happened to
@@ -61,15 +66,19 @@ func (f *fill) run(ctx context.Context, prior *cache.Object) (*web.Response, err
 func (f *fill) request(prior *cache.Object) *web.Request {
 	h := f.q.header.Clone()
 	h.Add("CDN-Loop", f.e.loop.add(""))
+	if f.listed && !f.noPeer {
+		h.Add(listedField, "1")
+	}
 	if prior != nil {
-		if tag := prior.ETag(); tag != "" {
-			h.Add("If-None-Match", tag)
+		tags, date := prior.Conditions()
+		if tags != "" {
+			h.Add("If-None-Match", tags)
 		}
-		if date := prior.Header().Get("Last-Modified"); date != "" {
+		if date != "" {
 			h.Add("If-Modified-Since", date)
 		}
 	}
-	return &web.Request{Method: http.MethodGet, Path: f.q.path, Query: f.q.query, Header: h}
+	return &web.Request{Method: http.MethodGet, Path: f.q.path, Query: f.q.query, Header: h, Inform: f.q.inform}
 }
 
 // clean takes out of upstream's answer what is between nodes, and what can
@@ -100,24 +109,43 @@ func btoi(b bool) int {
 func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response, error) {
 	start := time.Now()
 	well, resting := f.e.origins.order(start)
+	all := append(well, resting...)
 	var last *web.Response
 	var lastErr error = errNoOrigin
-	for i, o := range append(well, resting...) {
+	var brokeOff []Origin // after they were asked, before they said anything
+	for i := 0; i < len(all); i++ {
 		if i >= len(well) && last != nil || i > 0 && f.tooLateForOthers(start) {
 			break
 		}
-		if i > 0 {
+		var resp *web.Response
+		var err error
+		o := all[i]
+		switch {
+		case i > 0:
 			f.e.metrics.failovers.WithLabelValues("origin").Inc()
+			resp, err = f.retry(ctx, o, req)
+		case len(well) > 1 && f.hedgeable():
+			f.e.origins.asked(o.Name)
+			var both bool
+			if resp, err, both = f.askHedged(ctx, o, all[1], req); both {
+				i++
+			}
+		default:
+			f.e.origins.asked(o.Name)
+			resp, err = f.askOrigin(ctx, o, req, nil)
 		}
-		resp, err := f.askOrigin(ctx, o, req)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			if last != nil {
 				last.Close()
 			}
 			return nil, context.Cause(ctx)
+		case errors.Is(err, errWithheld):
+			continue
 		case err != nil:
-			lastErr = err
+			if lastErr = err; web.ReasonOf(err) == reasonClosed {
+				brokeOff = append(brokeOff, o)
+			}
 			continue
 		}
 		if last != nil {
@@ -130,17 +158,53 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 	if last != nil {
 		return last, nil
 	}
+	// A connection that broke before any byte of the answer is one that the
+	// server gave up just then, as it does when it restarts: "a client MAY
+	// automatically retry a request having an idempotent method" (RFC 9110
+	// section 9.2.2), and a fill is a GET.
+	if len(brokeOff) > 0 && !f.tooLateForOthers(start) {
+		resp, err := f.retry(ctx, brokeOff[0], req)
+		if err == nil {
+			return resp, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
 	return nil, lastErr
 }
 
-// askOrigin asks one origin, and remembers how that went.
-func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request) (*web.Response, error) {
+// retry asks an origin for what another, or itself, did not answer, as far as
+// its budget goes.
+func (f *fill) retry(ctx context.Context, o Origin, req *web.Request) (*web.Response, error) {
+	if !f.e.origins.mayRetry(o.Name, time.Now()) {
+		f.e.metrics.retries.WithLabelValues("withheld").Inc()
+		return nil, errWithheld
+	}
+	resp, err := f.askOrigin(ctx, o, req, nil)
+	if !good(resp, err) {
+		f.e.metrics.retries.WithLabelValues("failed").Inc()
+		return resp, err
+	}
+	f.e.origins.retried(o.Name)
+	f.e.metrics.retries.WithLabelValues("ok").Inc()
+	return resp, nil
+}
+
+// errWithheld says that an origin was not asked again for its own good.
+var errWithheld = errors.New("the origin was not asked: too many retries of it have failed")
+
+// askOrigin asks one origin, and remembers how that went. S, if it races with
+// another, may call it off.
+func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request, s *side) (*web.Response, error) {
 	timeout := f.e.opts.OriginTimeout
 	if f.q.blocking {
 		timeout = f.e.opts.BlockTimeout
 	}
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
+	s.arm(cancel)
+	start := time.Now()
 	resp, err := f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
 	if err == nil && resp.Status == http.StatusLoopDetected && f.q.loop != "" {
 		// Whoever asked first said by CDN-Loop that the request had been there.
@@ -150,23 +214,36 @@ func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request) (*web.
 		req = req.Clone()
 		req.Header.Set("CDN-Loop", f.e.loop.add(""))
 		ctx, cancel = context.WithCancelCause(outer)
+		s.arm(cancel)
 		resp, err = f.e.exchange(ctx, cancel, o.Handler, "origin", req, timeout)
 	}
-	switch {
-	case err != nil && outer.Err() != nil: // it is we who gave up
+	if err != nil && (outer.Err() != nil || errors.Is(err, errHedged)) { // it is we who gave up
 		return nil, err
-	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
-		f.e.originFailed(o.Name, err)
-	case f.e.origins.succeeded(o.Name):
-		f.e.log.Info("origin answers again", "origin", o.Name)
 	}
+	f.e.noteOrigin(o, resp, err)
 	if err != nil {
 		return nil, err
+	}
+	if now := time.Now(); !f.q.blocking && resp.Status < 500 {
+		f.e.origins.came(o.Name, f.q.class, now.Sub(start), now)
 	}
 	return f.follow(resp, req, func() { f.e.originFailed(o.Name, web.ErrAborted) }), nil
 }
 
+// noteOrigin remembers how an origin did.
+func (e *Edge) noteOrigin(o Origin, resp *web.Response, err error) {
+	switch {
+	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
+		e.originFailed(o.Name, err)
+	case e.origins.succeeded(o.Name):
+		e.log.Info("origin answers again", "origin", o.Name)
+	}
+}
+
 func (e *Edge) originFailed(name string, err error) {
+	if web.ReasonOf(err) == reasonPool {
+		return // it was not asked
+	}
 	if e.origins.failed(name, time.Now()) {
 		e.log.Warn("origin failed; others are asked first", "origin", name, "err", err)
 	}
@@ -182,8 +259,8 @@ func (e *Edge) exchange(ctx context.Context, cancel context.CancelCauseFunc, h w
 		err = errHead
 	}
 	// A Handler in this process says by an error what one across the network
-	// says by an answer. Only that it could not be reached is no answer.
-	if we, ok := errors.AsType[*web.Error](err); ok && we.Status != http.StatusBadGateway && we.Status != http.StatusGatewayTimeout {
+	// says by an answer. Only that it could not be reached, or asked, is no answer.
+	if we, ok := errors.AsType[*web.Error](err); ok && we.Status != http.StatusBadGateway && we.Status != http.StatusGatewayTimeout && we.Reason != reasonPool {
 		resp, err = web.ErrorResponse(err), nil
 	}
 	if err != nil {
@@ -192,7 +269,12 @@ func (e *Edge) exchange(ctx context.Context, cancel context.CancelCauseFunc, h w
 		}
 		cancel(nil)
 		result := "error"
-		if errors.Is(err, errHead) || web.StatusOf(err) == http.StatusGatewayTimeout {
+		switch {
+		case errors.Is(err, errHedged):
+			result = "cancelled"
+		case web.ReasonOf(err) == reasonPool:
+			result = "busy"
+		case errors.Is(err, errHead), web.StatusOf(err) == http.StatusGatewayTimeout:
 			result = "timeout"
 		}
 		e.metrics.upstream.WithLabelValues(who, result).Inc()

@@ -14,6 +14,7 @@ import (
 const (
 	nodeField    = "Weir-Node"
 	refusedField = "Weir-Refused"
+	listedField  = "Weir-Listed" // in a question: a playlist lists the object
 )
 
 // PeerHandler returns what other edges ask. It wants a proof of membership
@@ -40,6 +41,13 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if err := e.complete(&q, req, req.Query); err != nil {
 		return e.refusePeer(req, err), nil
 	}
+	if req.Header.Has(sliceField) {
+		return e.serveSlice(ctx, req, &q)
+	}
+	if resp := e.refuseResume(ctx, req, q.key); resp != nil {
+		return resp, nil
+	}
+	e.aware.heard(req, &q)
 	cq := q.lookup()
 	cq.NoPeer = true
 	o, found := e.cache.Lookup(cq)
@@ -48,31 +56,46 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 	if found {
 		how = lookedUp(o)
 	} else {
-		f := &fill{e: e, q: q, noPeer: true}
+		if stale := e.why(&q); stale != nil {
+			stale.Release()
+		}
+		f := &fill{e: e, q: q, noPeer: true, peer: true}
 		var err error
-		o, how, err = e.cache.Get(ctx, cq, f.run)
+		o, how, err = e.cache.Get(ctx, cq, f.heard)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			e.metrics.peers.WithLabelValues(failed.String()).Inc()
-			resp := web.ErrorResponse(statusError(err))
-			resp.Header.Add(nodeField, e.opts.Node)
-			return resp, nil
+			return e.failPeer(err), nil
 		}
-		from = f.from()
+		from, q.upstream = f.from(), int(f.status.Load())
 	}
 	now := time.Now()
-	ttl, kept := o.TTL(now), !o.Passed()
-	resp := web.Select(req, o.Response(now))
+	s := story{how: how, fwd: q.fwd, upstream: q.upstream, stored: o.Stored(now), ttl: o.TTL(now), from: from}
+	resp := o.Response(now)
 	o.Release()
-	e.status.add(resp, how, kept, ttl, from)
+	resp, err := e.present(ctx, req, &q, resp, true)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return e.failPeer(err), nil
+	}
+	e.status.tell(resp, s)
 	resp.Header.Add(nodeField, e.opts.Node)
 	e.metrics.peers.WithLabelValues(how.String()).Inc()
 	return resp, nil
 }
 
 var errAlone = &web.Error{Status: http.StatusForbidden, Reason: reasonPeer, Err: errNotPeer}
+
+// failPeer answers a request that could not be answered.
+func (e *Edge) failPeer(err error) *web.Response {
+	e.metrics.peers.WithLabelValues(failed.String()).Inc()
+	resp := web.ErrorResponse(statusError(err))
+	resp.Header.Add(nodeField, e.opts.Node)
+	return resp
+}
 
 // refusePeer answers a request that says nothing of an object.
 func (e *Edge) refusePeer(req *web.Request, err error) *web.Response {

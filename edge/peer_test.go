@@ -36,7 +36,7 @@ func TestAClusterAsksTheOriginOnce(t *testing.T) {
 				t.Errorf("%s: %d origin requests", path, n)
 			}
 		}
-		if g := get(t, edges[0], "/l/new.m4s"); g.Get("Cache-Status") != "e3; fwd=miss; stored; ttl=3599; detail=origin, e1; fwd=miss; stored; ttl=3599; detail=peer" {
+		if g := get(t, edges[0], "/l/new.m4s"); g.Get("Cache-Status") != "e3; fwd=uri-miss; stored; ttl=3599; detail=origin, e1; fwd=uri-miss; stored; ttl=3599; detail=peer" {
 			t.Errorf("%q", g.Get("Cache-Status"))
 		}
 	})

@@ -20,10 +20,14 @@ const (
 	reasonPeer        = "peer_auth"
 	reasonNoOrigin    = "no_origin"
 	reasonUnreachable = "upstream_unreachable"
+	reasonClosed      = "upstream_closed" // it had been reached, and broke off before it answered
+	reasonPool        = "upstream_busy"   // it was not asked for want of a connection
 	reasonTimeout     = "upstream_timeout"
 	reasonBad         = "upstream_bad"
 	reasonBusy        = "busy"
 	reasonClosing     = "closing"
+	reasonNotStored   = "not_stored"
+	reasonBehind      = "upstream_behind"
 )
 
 var (

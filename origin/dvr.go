@@ -179,5 +179,5 @@ func (r *rendition) viewPast(req *web.Request, s span, kept *pasts) *web.Respons
 	if ended {
 		life = maxAge(max(td, min(time.Hour, time.Until(s.start.Add(r.rule.dvr)))))
 	}
-	return text.answer(req, life, ", stale-while-revalidate=1", whileAway)
+	return r.named(text.answer(req, life, ", stale-while-revalidate=1", whileAway))
 }

@@ -65,7 +65,7 @@ func (r *rendition) viewIFrames(req *web.Request) *web.Response {
 	case s.ended:
 		life = time.Minute
 	}
-	return s.frames().answer(req, maxAge(life), ", stale-while-revalidate=1", whileAway)
+	return r.named(s.frames().answer(req, maxAge(life), ", stale-while-revalidate=1", whileAway))
 }
 
 // pictures describes the I-frame playlist of a variant.

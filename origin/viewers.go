@@ -171,7 +171,7 @@ func (r *rendition) viewPlaylist(ctx context.Context, req *web.Request, d playli
 	case s.ended:
 		life = endedLife
 	}
-	return s.text().answer(req, maxAge(life), ", stale-while-revalidate=1", whileAway), nil
+	return r.named(s.text().answer(req, maxAge(life), ", stale-while-revalidate=1", whileAway)), nil
 }
 
 // viewInit answers with an init segment: it is needed as long as any segment that names it.

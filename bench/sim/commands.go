@@ -23,6 +23,8 @@ var commands = map[string]command{
 	"show":     (*world).show,
 	"viewers":  (*world).viewers,
 	"players":  (*world).players,
+	"stop":     (*world).stop,
+	"lag":      (*world).lag,
 	"advance":  (*world).advance,
 	"hold":     (*world).holdBodies,
 	"release":  (*world).release,
@@ -33,6 +35,7 @@ var commands = map[string]command{
 	"owner":    (*world).owner,
 	"report":   (*world).report,
 	"audience": (*world).audience,
+	"prefetch": (*world).prefetch,
 }
 
 func commandNames() []string { return slices.Sorted(maps.Keys(commands)) }
@@ -71,7 +74,10 @@ func (w *world) step(l line) (string, error) {
 		}
 	}
 	for range n {
-		for _, e := range es {
+		for i, e := range es {
+			if w.origins[i].lags {
+				continue
+			}
 			if err := e.Step(w.ctx); err != nil {
 				return "", err
 			}
@@ -79,6 +85,46 @@ func (w *world) step(l line) (string, error) {
 		w.wait(bench.ClipSegment)
 	}
 	return "", nil
+}
+
+// lag ORIGIN: from now on encoders' pushes to it get lost.
+func (w *world) lag(l line) (string, error) {
+	for _, o := range w.origins {
+		if o.name == l.word(1) {
+			o.lags = true
+			return "", nil
+		}
+	}
+	return "", fmt.Errorf("no origin %q", l.word(1))
+}
+
+// stop: all players leave.
+func (w *world) stop(line) (string, error) {
+	for _, leave := range w.audiences {
+		leave()
+	}
+	w.audiences, w.swarm = nil, 0
+	w.settle()
+	return "", nil
+}
+
+// prefetch: what was fetched before anybody asked for it, over all edges, and how
+// much of all media that was for nothing: not to the byte, since that depends on
+// whose clock strikes first.
+func (w *world) prefetch(line) (string, error) {
+	var media, ahead, lost int64
+	for _, e := range w.edges {
+		s := e.aware.Stats()
+		media, ahead, lost = media+s.MediaBytes, ahead+s.PrefetchBytes, lost+s.UnwantedBytes
+	}
+	vain := "none"
+	switch {
+	case lost*20 > media:
+		vain = fmt.Sprintf("%d of %d bytes, more than 5 %%", lost, media)
+	case lost > 0:
+		vain = "less than 5 %"
+	}
+	return fmt.Sprintf("fetched ahead: %v; in vain: %s", ahead > 0, vain), nil
 }
 
 // restart NAME: the encoder is killed and started again: it will begin with

@@ -16,6 +16,7 @@ type link struct {
 	to       web.Handler
 	slab     *spool.Slab
 	requests atomic.Int64
+	sent     atomic.Int64 // bytes of bodies
 
 	mu   sync.Mutex
 	dead chan struct{} // closed while the node cannot be reached
@@ -73,7 +74,7 @@ func (l *link) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	go func() {
 		defer cancel(nil)
 		defer resp.Body.Close()
-		if err := carry(ctx, w, resp.Body, hold, gate); err != nil {
+		if err := l.carry(ctx, w, resp.Body, hold, gate); err != nil {
 			w.Abort(err)
 			return
 		}
@@ -83,7 +84,7 @@ func (l *link) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 }
 
 // carry copies b to w, and pauses after hold bytes until gate opens.
-func carry(ctx context.Context, w *spool.Writer, b web.Body, hold int64, gate <-chan struct{}) error {
+func (l *link) carry(ctx context.Context, w *spool.Writer, b web.Body, hold int64, gate <-chan struct{}) error {
 	for off := int64(0); ; {
 		p, st, err := web.Await(ctx, b, off)
 		if err != nil {
@@ -99,6 +100,7 @@ func carry(ctx context.Context, w *spool.Writer, b web.Body, hold int64, gate <-
 			p = p[:max(0, hold-off)]
 		}
 		n, err := w.Write(p)
+		l.sent.Add(int64(n))
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (w *world) viewers(l line) (string, error) {
 	g := &group{cancel: cancel, size: n, done: map[string]int{}, bodies: map[uint64]bool{}}
 	w.groups = append(w.groups, g)
 	for i := range n {
-		go g.view(ctx, edges[i%len(edges)].viewers, path)
+		go g.view(ctx, seat{w.seat(), edges[i%len(edges)].viewers}, path)
 	}
 	w.settle()
 	return w.answers(), nil
@@ -123,7 +123,7 @@ func (g *group) String() string {
 	return s
 }
 
-// players N CHANNEL [at=...]: N players play the channel from now on, each able
+// players N CHANNEL [at=...] [rung=0]: N players play the channel from now on, each able
 // to move to any of the edges.
 func (w *world) players(l line) (string, error) {
 	n, err := strconv.Atoi(l.word(1))
@@ -134,16 +134,21 @@ func (w *world) players(l line) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	rung, err := l.number("rung", 0)
+	if err != nil {
+		return "", err
+	}
 	for i := range n {
 		var hs []web.Handler
+		at := w.seat()
 		for j := range edges {
-			hs = append(hs, edges[(i+j)%len(edges)].viewers)
+			hs = append(hs, seat{at, edges[(i+j)%len(edges)].viewers})
 		}
-		v, err := bench.NewViewer(bench.ViewerOptions{Edges: hs, Path: "/live/" + l.word(2) + "/index.m3u8", Stats: &w.stats})
+		v, err := bench.NewViewer(bench.ViewerOptions{Edges: hs, Path: "/live/" + l.word(2) + "/index.m3u8", Rung: rung, Stats: &w.stats})
 		if err != nil {
 			return "", err
 		}
-		w.run(v.Play)
+		w.audiences = append(w.audiences, w.run(v.Play))
 	}
 	w.swarm += n
 	w.settle()
@@ -190,12 +195,25 @@ func (w *world) target(l line) (string, error) {
 		return "", fmt.Errorf("%q: want segment or init", l.word(4))
 	}
 	i := len(m.Segments) - 1
+	if ahead, ok := strings.CutPrefix(l.word(5), "+"); ok {
+		n, err := strconv.ParseUint(ahead, 10, 64)
+		return base + "/" + nameAhead(m.Segments[i].URI, n), err
+	}
 	if l.word(5) != "last" {
 		if i, err = strconv.Atoi(l.word(5)); err != nil || i < 0 || i >= len(m.Segments) {
-			return "", fmt.Errorf("segment %q: want last or 0 to %d", l.word(5), len(m.Segments)-1)
+			return "", fmt.Errorf("segment %q: want last, +N or 0 to %d", l.word(5), len(m.Segments)-1)
 		}
 	}
 	return base + "/" + m.Segments[i].URI, nil
+}
+
+// nameAhead is what the nth segment after one with the name epoch-number.ext will
+// be called.
+func nameAhead(name string, n uint64) string {
+	epoch, rest, _ := strings.Cut(name, "-")
+	digits, ext, _ := strings.Cut(rest, ".")
+	was, _ := strconv.ParseUint(digits, 10, 64)
+	return fmt.Sprintf("%s-%d.%s", epoch, was+n, ext)
 }
 
 func query(l line) string {

@@ -28,11 +28,14 @@ type world struct {
 	edges    []*edgeNode
 	encoders map[string][]*bench.Encoder
 
-	groups []*group // of viewers, in the order they came
-	stats  bench.Stats
-	swarm  int    // players started
-	owns   string // the edge that "owner" stands for
-	stops  []func()
+	groups    []*group // of viewers, in the order they came
+	stats     bench.Stats
+	swarm     int                  // players started
+	audiences []context.CancelFunc // of players
+	seats     int                  // viewers and players who have an address
+	rate      int64                // bytes/s that each edge may send; 0: any number
+	owns      string               // the edge that "owner" stands for
+	stops     []func()
 }
 
 type originNode struct {
@@ -41,12 +44,14 @@ type originNode struct {
 	ingest   web.Handler
 	link     *link // what edges go through
 	reported int64
+	lags     bool // what is pushed to it gets lost
 }
 
 type edgeNode struct {
 	name    string
 	edge    *edge.Edge
 	cache   *cache.Cache
+	aware   *edge.Aware
 	cluster *cluster.Cluster
 	viewers *link // what viewers go through
 	peers   *link // what other edges go through
@@ -54,8 +59,9 @@ type edgeNode struct {
 	stop    context.CancelFunc
 }
 
-// create is world edges=N origins=N: that many nodes, the edges in one gossip
-// cluster. Time then goes by until they know each other.
+// create is world edges=N origins=N [bandwidth=N]: that many nodes, the edges in
+// one gossip cluster, each of which may send N bytes a second before it refuses
+// whom it can. Time then goes by until they know each other.
 func (w *world) create(l line) (string, error) {
 	edges, err := l.number("edges", 1)
 	if err != nil {
@@ -65,9 +71,14 @@ func (w *world) create(l line) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	rate, err := l.number("bandwidth", 0)
+	if err != nil {
+		return "", err
+	}
 	if w.origins != nil {
 		return "", fmt.Errorf("there is a world already")
 	}
+	w.rate = int64(rate)
 	time.Sleep(time.Until(birth))
 	w.slab = spool.NewSlab(spool.SlabOptions{Poison: true})
 	w.encoders = map[string][]*bench.Encoder{}
@@ -99,9 +110,9 @@ func (w *world) addOrigin(name string) error {
 }
 
 func (w *world) addEdge(name string) error {
-	n := &edgeNode{name: name}
+	n := &edgeNode{name: name, aware: edge.NewAware(edge.AwareOptions{})}
 	var err error
-	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab}); err != nil {
+	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab, Judge: n.aware.Judge}); err != nil {
 		return err
 	}
 	var join []string
@@ -118,14 +129,22 @@ func (w *world) addEdge(name string) error {
 	for _, o := range w.origins {
 		upstreams = append(upstreams, edge.Origin{Name: o.name, Handler: o.link})
 	}
-	n.edge, err = edge.New(edge.Options{Node: name, Cache: n.cache, Origins: func() []edge.Origin { return upstreams },
-		Peers: n.cluster, Tokens: new(token.Source)})
-	if err != nil {
+	o := edge.Options{Node: name, Cache: n.cache, Origins: func() []edge.Origin { return upstreams },
+		Peers: n.cluster, Tokens: new(token.Source), Aware: n.aware}
+	if w.rate > 0 {
+		o.Usage = func() edge.Usage {
+			return edge.Usage{Sent: n.viewers.sent.Load() + n.peers.sent.Load(), MaxRate: w.rate}
+		}
+	}
+	if n.edge, err = edge.New(o); err != nil {
 		return err
 	}
 	n.viewers = newLink(n.edge, w.slab)
 	n.peers = newLink(n.edge.PeerHandler(), w.slab)
 	n.stop = w.run(n.cluster.Run)
+	if w.rate > 0 {
+		w.run(n.edge.Run)
+	}
 	w.edges = append(w.edges, n)
 	w.stops = append(w.stops, func() { n.die(); n.cache.Close() })
 	return nil

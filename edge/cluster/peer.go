@@ -48,6 +48,7 @@ func (p *peer) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	switch {
 	case err == nil:
 		p.cluster.succeeded(p)
+	case web.ReasonOf(err) == "upstream_busy": // no connection was free: it was not asked
 	case ctx.Err() == nil && web.StatusOf(err) >= 500:
 		p.cluster.failed(p)
 	}

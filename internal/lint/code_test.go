@@ -73,6 +73,7 @@ func noInit(t *tree) (out []string) {
 var skips = map[string]string{
 	"bench/e2e/main_test.go":           "a program that make deps installs; in CI its lack is a failure",
 	"bench/e2e/compose_engine_test.go": "no container engine, or one that cannot run a container",
+	"bench/e2e/cachetests_test.go":     "the cache tests of the web, an npm package",
 }
 
 func noSilentSkips(t *tree) (out []string) {

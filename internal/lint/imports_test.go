@@ -16,6 +16,7 @@ var mayImport = map[string][]string{
 	"internal/mpegts":        {"internal/cmaf"},
 	"internal/wire":          {"internal/web", "internal/spool"},
 	"internal/wire/wiretest": {"internal/web", "internal/spool"},
+	"internal/limit":         {"internal/web"},
 	"internal/disk":          {},
 	"internal/disk/disktest": {"internal/disk"},
 	"internal/seglog":        {"internal/disk"},
@@ -25,16 +26,17 @@ var mayImport = map[string][]string{
 	"cache":                  {"internal/web", "internal/spool"},
 	"origin":                 {"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/disk", "internal/seglog", "playlist", "token"},
 	"origin/folder":          {"internal/web", "playlist"},
-	"edge":                   {"internal/web", "cache", "playlist", "token"},
+	"edge/schedule":          {},
+	"edge":                   {"internal/web", "internal/limit", "cache", "playlist", "token", "edge/schedule"},
 	"edge/cluster":           {"internal/web"},
 }
 
 // The packages of the roof import what stands below them.
 var (
 	below = []string{
-		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire",
+		"internal/web", "internal/spool", "internal/cmaf", "internal/mpegts", "internal/wire", "internal/limit",
 		"internal/disk", "internal/disk/disktest", "internal/seglog",
-		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/cluster",
+		"playlist", "token", "cache", "origin", "origin/folder", "edge", "edge/schedule", "edge/cluster",
 	}
 	benches = append([]string{"bench", "bench/sim"}, below...)
 )

@@ -63,6 +63,14 @@ type Drainer interface {
 	Drain(ctx context.Context, w io.Writer) (n int64, err error)
 }
 
+// A Sectioner is a Drainer that can begin anywhere: Section returns the Body of
+// the n bytes that start at off, which lives on its own and brings nothing else
+// in. Both are to be closed.
+type Sectioner interface {
+	Drainer
+	Section(off, n int64) Body
+}
+
 // Bytes returns a complete Body of b, which must not change any more.
 func Bytes(b []byte) Body { return bytesBody(b) }
 
@@ -104,15 +112,23 @@ func Await(ctx context.Context, b Body, off int64) ([]byte, State, error) {
 
 // Copy writes b from off on to w as the bytes arrive, and returns how many it
 // wrote. The error is nil only if the whole rest was written: an aborted body
-// is [ErrAborted], wrapped in what the body knows of the reason. It does not
-// close b.
+// is [ErrAborted], wrapped in what the body knows of the reason, and so is one
+// that ends before off. It does not close b.
 func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
 	if d, ok := b.(Drainer); ok {
 		if off == 0 {
 			return d.Drain(ctx, w)
 		}
+		if s, ok := b.(Sectioner); ok && off <= b.Len() {
+			rest := s.Section(off, b.Len()-off)
+			defer rest.Close()
+			return Copy(ctx, w, rest, 0)
+		}
 		cut := &cutter{w: w, skip: off, left: math.MaxInt64}
 		_, err := d.Drain(ctx, cut)
+		if err == nil && cut.skip > 0 {
+			err = ErrAborted
+		}
 		return cut.done, err
 	}
 	start := off
@@ -122,6 +138,11 @@ func Copy(ctx context.Context, w io.Writer, b Body, off int64) (int64, error) {
 			return off - start, err
 		}
 		if len(p) == 0 {
+			if st == Complete && off == start && off > 0 {
+				if p, _ := b.View(off - 1); len(p) == 0 {
+					st = Aborted // it ended before off
+				}
+			}
 			if st == Aborted {
 				return off - start, AbortReason(b)
 			}
@@ -167,104 +188,4 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 	}
 	l.left -= int64(len(p))
 	return l.w.Write(p)
-}
-
-// Section returns the Body of the n bytes of b that start at off. It takes b
-// over: closing the section closes b. The section's length is n even while b
-// still grows; if b turns out shorter the section is aborted. That of a
-// [Drainer] is one too: what comes before it is read and thrown away, what
-// comes after it is not read.
-func Section(b Body, off, n int64) Body {
-	if d, ok := b.(Drainer); ok {
-		return &drainedSection{section{b, off, n}, d}
-	}
-	return &section{b, off, n}
-}
-
-type section struct {
-	b      Body
-	off, n int64
-}
-
-func (s *section) Len() int64 { return s.n }
-
-func (s *section) View(off int64) ([]byte, State) {
-	left := s.n - off
-	if left <= 0 {
-		return nil, Complete
-	}
-	p, st := s.b.View(s.off + off)
-	switch {
-	case int64(len(p)) >= left:
-		return p[:left], Complete
-	case len(p) == 0 && st == Complete:
-		return nil, Aborted // b ended short of what the section promised
-	case st == Complete && len(p) > 0:
-		return p, Open // the rest lies in another piece
-	}
-	return p, st
-}
-
-func (s *section) File(off int64) (fd uintptr, pos, n int64, ok bool) {
-	if off >= s.n {
-		return 0, 0, 0, false
-	}
-	fd, pos, n, ok = s.b.File(s.off + off)
-	return fd, pos, min(n, s.n-off), ok
-}
-
-func (s *section) Watch(off int64, wake func()) (stop func()) {
-	if off >= s.n {
-		wake()
-		return func() {}
-	}
-	return s.b.Watch(s.off+off, wake)
-}
-
-func (s *section) Close()     { s.b.Close() }
-func (s *section) Err() error { return AbortReason(s.b) }
-
-type drainedSection struct {
-	section
-	from Drainer
-}
-
-// Drain implements [Drainer].
-func (s *drainedSection) Drain(ctx context.Context, w io.Writer) (int64, error) {
-	cut := &cutter{w: w, skip: s.off, left: s.n}
-	_, err := s.from.Drain(ctx, cut)
-	switch {
-	case cut.left == 0:
-		return s.n, nil
-	case err == nil:
-		err = ErrAborted // it ended short of what the section promised
-	}
-	return cut.done, err
-}
-
-// cutter writes on what comes after skip bytes, and no more than left.
-type cutter struct {
-	w                io.Writer
-	skip, left, done int64
-}
-
-var errPastEnd = errors.New("past the end of the section")
-
-func (c *cutter) Write(p []byte) (int, error) {
-	skipped := min(c.skip, int64(len(p)))
-	c.skip -= skipped
-	want := p[skipped:]
-	want = want[:min(int64(len(want)), c.left)]
-	if len(want) > 0 {
-		n, err := c.w.Write(want)
-		c.left -= int64(n)
-		c.done += int64(n)
-		if err != nil {
-			return int(skipped) + n, err
-		}
-	}
-	if c.left == 0 {
-		return int(skipped) + len(want), errPastEnd // the rest need not come
-	}
-	return len(p), nil
 }

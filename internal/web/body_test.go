@@ -167,6 +167,14 @@ func TestASectionOfWhatLiesInTheNetworkIsDrained(t *testing.T) {
 	if n, err := Copy(ctx, &got, d, 5); n != 2 || err != nil || d.drained != 1 || got.String() != "ed" {
 		t.Error(n, err, got.String())
 	}
+	for _, b := range []Body{&drainer{}, String("drained")} {
+		if _, err := Copy(ctx, &got, b, 8); !errors.Is(err, ErrAborted) {
+			t.Errorf("a body that ends before its rest begins: %v", err)
+		}
+		if n, err := Copy(ctx, &got, b, 7); n != 0 || err != nil {
+			t.Errorf("a body that ends where its rest begins: %d %v", n, err)
+		}
+	}
 	refused := errors.New("no room")
 	s := Section(&drainer{}, 1, 3).(Drainer)
 	if _, err := s.Drain(ctx, writerFunc(func([]byte) (int, error) { return 0, refused })); !errors.Is(err, refused) {

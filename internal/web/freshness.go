@@ -36,12 +36,14 @@ const (
 	WhyPrivate       = "private"
 	WhyAuthorization = "authorization"
 	WhyVaryAny       = "vary-any"
+	WhyCookie        = "cookie"
 )
 
 // Judge decides for a shared cache what it may do with resp, the answer to
 // req, asked for and received at the times given (RFC 9111 sections 3 and 4.2).
-// A valid CDN-Cache-Control decides instead of Cache-Control and Expires (RFC
-// 9213 section 2.2). Partial answers and 304 are never stored as they are.
+// A valid Weir-Cache-Control, or else a valid CDN-Cache-Control, decides instead
+// of Cache-Control and Expires (RFC 9213 section 2.2). Partial answers and 304
+// are never stored as they are.
 //
 // Of the two formulas of RFC 9111 section 4.2.3 for the age it uses the one
 // for paths without HTTP/1.0, which does not depend on clocks: Age, plus the
@@ -51,7 +53,7 @@ const (
 // time since Date counts.
 func Judge(req *Request, resp *Response, asked, received time.Time) Freshness {
 	h := resp.Flatten()
-	cc, targeted := cdnCacheControl(&h)
+	cc, targeted := targetedCacheControl(&h)
 	if !targeted {
 		cc = ParseCacheControl(&h)
 	}
@@ -70,6 +72,11 @@ func Judge(req *Request, resp *Response, asked, received time.Time) Freshness {
 		f.StaleIfError = max(0, cc.StaleIfError)
 	}
 	f.Why = whyNot(req, resp.Status, &h, cc, f.Explicit)
+	if f.Why == "" && req.Header.Has("Cookie") && !cc.Public && (!f.Explicit || f.NoCache || f.Lifetime <= f.InitialAge) {
+		// A cookie says who asks. An answer to it is everybody's only if it says
+		// so: by public, or by a time for which it may be used without asking.
+		f.Why = WhyCookie
+	}
 	f.Store = f.Why == ""
 	return f
 }
@@ -168,12 +175,26 @@ func ageField(h *Header) (time.Duration, bool) {
 	return time.Duration(min(n, maxDelta)) * time.Second, ok
 }
 
-// cdnCacheControl reads CDN-Cache-Control, a Dictionary (RFC 9213 section 2.1).
+// targets are the fields that may speak to this cache alone, in the order in
+// which they count: the "target list" of RFC 9213 section 2.2.
+var targets = [...]string{"Weir-Cache-Control", "CDN-Cache-Control"}
+
+// targetedCacheControl reads the first target that is valid and says something.
+func targetedCacheControl(h *Header) (CacheControl, bool) {
+	for _, name := range targets {
+		if cc, ok := targetControl(h, name); ok {
+			return cc, true
+		}
+	}
+	return CacheControl{}, false
+}
+
+// targetControl reads one of the targets, a Dictionary (RFC 9213 section 2.1).
 // False means that it is absent, empty, malformed or without any directive of
-// the right type, and that Cache-Control decides.
-func cdnCacheControl(h *Header) (CacheControl, bool) {
+// the right type, and that the next one or Cache-Control decides.
+func targetControl(h *Header, name string) (CacheControl, bool) {
 	cc := emptyCacheControl()
-	members, ok := parseDictionary(h.Joined("CDN-Cache-Control"))
+	members, ok := parseDictionary(h.Joined(name))
 	if !ok {
 		return cc, false
 	}

@@ -15,9 +15,9 @@ type Range struct{ First, Last int64 }
 // is ignored, as RFC 9110 section 14.2 advises for many small ranges.
 const maxRanges = 16
 
-// openEnd is the last position that clients name when they mean "to the end,
-// wherever it will be" (RFC 8216bis section 4.4.5.3): 2^53-1.
-const openEnd = 1<<53 - 1
+// OpenEnd is the last position that clients name when they mean "to the end,
+// wherever it will be" (RFC 8216bis section 4.4.5.3, RFC 8673): 2^53-1.
+const OpenEnd = 1<<53 - 1
 
 // ParseRange reads a Range field. False means that there is no usable range of
 // bytes in it, another unit or a malformed one, and that the field is to be
@@ -56,6 +56,47 @@ func ParseRange(s string) ([]Range, bool) {
 	return ranges, len(ranges) > 0
 }
 
+// within returns the bytes that r names of total ones, whose number is known.
+// False means that there are none; a range that is satisfiable and yet names
+// none, a suffix of nothing, has its First behind its Last.
+func (r Range) within(total int64) (Range, bool) {
+	switch {
+	case r.First < 0:
+		// "If a selected representation is [shorter] than the specified
+		// suffix-length, the entire representation is used" (section 14.1.2).
+		return Range{max(0, total-r.Last), total - 1}, r.Last > 0
+	case r.First >= total:
+		return Range{}, false
+	case r.Last < 0 || r.Last >= total:
+		return Range{r.First, total - 1}, true
+	}
+	return r, true
+}
+
+// ParseContentRange reads a Content-Range field that names bytes; total is -1
+// where the field says that it is not known. False also means a field that
+// contradicts itself, which "a recipient MUST NOT attempt to recombine" (RFC
+// 9110 section 14.4).
+func ParseContentRange(s string) (r Range, total int64, ok bool) {
+	unit, s, _ := strings.Cut(s, " ")
+	span, size, cut := strings.Cut(s, "/")
+	first, last, dash := strings.Cut(span, "-")
+	if !strings.EqualFold(unit, "bytes") || !cut || !dash {
+		return r, 0, false
+	}
+	if r.First, ok = digits(first); !ok {
+		return r, 0, false
+	}
+	if r.Last, ok = digits(last); !ok || r.Last < r.First {
+		return r, 0, false
+	}
+	if size == "*" {
+		return r, -1, true
+	}
+	total, ok = digits(size)
+	return r, total, ok && r.Last < total
+}
+
 // digits reads an unsigned decimal number of any length, held at the largest int64.
 func digits(s string) (int64, bool) {
 	if s == "" {
@@ -76,8 +117,8 @@ func digits(s string) (int64, bool) {
 	return n, true
 }
 
-// contentRange renders a Content-Range field; total -1 is not known yet.
-func contentRange(first, last, total int64) string {
+// ContentRange renders a Content-Range field; total -1 is not known yet.
+func ContentRange(first, last, total int64) string {
 	b := make([]byte, 0, 64)
 	b = append(b, "bytes "...)
 	b = strconv.AppendInt(b, first, 10)

@@ -68,3 +68,22 @@ func FuzzParseRange(f *testing.F) {
 		}
 	})
 }
+
+// What an upstream says of the bytes it sends is believed only if it makes sense.
+func TestContentRangeIsReadStrictly(t *testing.T) {
+	f := func(in string, first, last, total int64) {
+		t.Helper()
+		if r, n, ok := ParseContentRange(in); !ok || r != (Range{first, last}) || n != total {
+			t.Errorf("%q: %v %d %v", in, r, n, ok)
+		}
+	}
+	f("bytes 0-0/1", 0, 0, 1)
+	f("Bytes 5-9/10", 5, 9, 10)
+	f("bytes 5-9007199254740991/*", 5, OpenEnd, -1)
+	for _, in := range []string{"", "bytes", "bytes 0-9", "bytes */10", "bytes 9-5/10", "bytes 0-10/10", "bytes=0-9/10", "bytes 0-9/+10", "bytes -1-9/10",
+		"bytes 0-9/10 ", "bytes  0-9/10", "bytes 0-9/", "items 0-9/10", "bytes 0x0-9/10", "bytes 0-9/10/10"} {
+		if r, n, ok := ParseContentRange(in); ok {
+			t.Errorf("%q is read as %v of %d", in, r, n)
+		}
+	}
+}

@@ -16,6 +16,11 @@ type Response struct {
 	Base   *Header // shared, immutable; nil: none
 	Header Header  // this answer's own; a field with value "" hides one of Base and is not sent
 	Body   Body    // nil: none
+
+	// MinRate is how many bytes/s its client must take on average, where that
+	// is more than the wire demands of every client. Whoever stays below it
+	// for long cannot use what it is sent. 0: nothing is demanded.
+	MinRate int64
 }
 
 // NewResponse returns a Response with the given name, value header pairs.

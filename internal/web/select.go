@@ -11,39 +11,51 @@ import (
 // else If-Unmodified-Since (412); If-None-Match, else If-Modified-Since (304);
 // If-Range and Range (206, 416). It acts on a 200 to GET or HEAD and hands
 // every other answer through. It takes resp over: a body that is not sent is
-// closed.
+// closed. The Body of an answer to HEAD is kept for its length.
 //
-// A set of several ranges is answered with the whole representation, which
-// section 14.2 allows: players ask for one. Of a body whose length is not known
-// yet, a range with both ends is sent with the total "*" as its bytes arrive
-// (and cut if the body turns out shorter), and any other range is answered with
-// the whole. The Body of an answer to HEAD is kept for its length.
+// It waits for nothing. Of a body whose length is not known yet a range is
+// answered where its last byte is there already, and else with the whole;
+// [Growing] waits.
 func Select(req *Request, resp *Response) *Response {
-	if resp.Status != http.StatusOK || req.Method != http.MethodGet && req.Method != http.MethodHead {
+	resp, ranges := choose(req, resp)
+	if ranges == nil {
 		return resp
 	}
+	return selectRanges(ranges, resp)
+}
+
+// choose evaluates all that comes before a range is cut out: with nil ranges
+// the answer is made, else it is resp that they are of.
+func choose(req *Request, resp *Response) (*Response, []Range) {
+	if resp.Status != http.StatusOK || req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return resp, nil
+	}
 	if req.Header.Len() == 0 {
-		return resp
+		return resp, nil
 	}
 	if preconditionFailed(req, resp) {
 		resp.Close()
-		return Text(http.StatusPreconditionFailed, "the precondition does not hold for what is stored\n")
+		return Text(http.StatusPreconditionFailed, "the precondition does not hold for what is stored\n"), nil
 	}
 	if notModified(req, resp) {
-		return notModifiedResponse(resp)
+		return notModifiedResponse(resp), nil
 	}
+	// "A server MUST ignore a Range header field received with a request method
+	// that is unrecognized or for which range handling is not defined. For this
+	// specification, GET is the only method for which range handling is
+	// defined" (RFC 9110 section 14.2).
 	if req.Method != http.MethodGet || resp.Body == nil {
-		return resp
+		return resp, nil
 	}
 	field := req.Header.Get("Range")
 	if field == "" || !ifRange(req.Header.Get("If-Range"), resp) {
-		return resp
+		return resp, nil
 	}
 	ranges, ok := ParseRange(field)
-	if !ok || len(ranges) > 1 {
-		return resp
+	if !ok {
+		return resp, nil
 	}
-	return selectRange(ranges[0], resp)
+	return resp, ranges
 }
 
 // preconditionFailed evaluates the conditions that ask for a 412.
@@ -74,6 +86,11 @@ func notModified(req *Request, resp *Response) bool {
 		return false
 	}
 	modified, ok := ParseHTTPDate(resp.Get("Last-Modified"))
+	if !ok && resp.Get("Last-Modified") == "" {
+		// Where it "is not present in a selected stored response, a cache SHOULD
+		// use the response's Date field value" (RFC 9111 section 4.3.2).
+		modified, ok = ParseHTTPDate(resp.Get("Date"))
+	}
 	return ok && !modified.After(since)
 }
 
@@ -109,31 +126,54 @@ func ifRange(field string, resp *Response) bool {
 	return validETag(field) && field == resp.Get("ETag")
 }
 
-// selectRange answers one range of resp.
-func selectRange(r Range, resp *Response) *Response {
+// selectRanges answers ranges of resp. Those of a body whose length is not known
+// are answered only if it is one, with both ends, and all of it is there:
+// nothing else can be promised.
+func selectRanges(ranges []Range, resp *Response) *Response {
 	total := resp.Body.Len()
-	if r.Last >= openEnd && r.First >= 0 {
-		r.Last = -1
-	}
-	switch {
-	case total < 0:
-		if r.First < 0 || r.Last < 0 {
+	if total < 0 {
+		r := ranges[0]
+		if _, ok := resp.Body.(Drainer); ok || len(ranges) > 1 || r.First < 0 || r.Last < 0 {
 			return resp
 		}
-	case r.First < 0 && r.Last > 0 && total == 0:
-		return resp // satisfiable, but there is no byte that a 206 could name
-	case r.First < 0 && r.Last == 0, r.First >= total:
-		resp.Close()
-		e := Text(http.StatusRequestedRangeNotSatisfiable, "range not satisfiable\n")
-		e.Header.Set("Content-Range", "bytes */"+strconv.FormatInt(total, 10))
-		return e
-	case r.First < 0:
-		r = Range{max(0, total-r.Last), total - 1}
-	case r.Last < 0 || r.Last >= total:
-		r.Last = total - 1
+		if p, _ := resp.Body.View(r.Last); len(p) == 0 {
+			return resp
+		}
+		return partial(resp, r, -1)
 	}
+	var kept []Range
+	whole := false
+	for _, r := range ranges {
+		switch r, ok := r.within(total); {
+		case ok && r.First > r.Last:
+			whole = true // satisfiable, but there is no byte that a 206 could name
+		case ok:
+			kept = append(kept, r)
+		}
+	}
+	switch {
+	case whole:
+		return resp
+	case len(kept) == 0:
+		return unsatisfiable(resp, total)
+	case len(ranges) == 1:
+		return partial(resp, kept[0], total)
+	}
+	return selectSeveral(kept, resp, total)
+}
+
+// unsatisfiable answers that no byte of a range is there.
+func unsatisfiable(resp *Response, total int64) *Response {
+	resp.Close()
+	e := Text(http.StatusRequestedRangeNotSatisfiable, "range not satisfiable\n")
+	e.Header.Set("Content-Range", "bytes */"+strconv.FormatInt(total, 10))
+	return e
+}
+
+// partial makes of resp the 206 with the bytes of r.
+func partial(resp *Response, r Range, total int64) *Response {
 	resp.Status = http.StatusPartialContent
-	resp.Header.Set("Content-Range", contentRange(r.First, r.Last, total))
+	resp.Header.Set("Content-Range", ContentRange(r.First, r.Last, total))
 	resp.Body = Section(resp.Body, r.First, r.Last-r.First+1)
 	return resp
 }

@@ -52,6 +52,12 @@ type Request struct {
 	TLS    bool           // it came over an encrypted connection
 
 	ClientCert bool // the client showed a certificate, and it was verified
+
+	// Inform passes on an interim answer, as 103 (RFC 9110 section 15.2), to
+	// who asks, ahead of the answer. It may be called by any goroutine, also
+	// when the exchange is over, and then does nothing. It keeps nothing of h.
+	// Nil: who asks gets none.
+	Inform func(status int, h *Header)
 }
 
 // Clone returns a copy of req whose Header can be changed without touching

@@ -121,11 +121,15 @@ func (b *clientBody) Close() {
 	b.closer.Do(func() {
 		b.mu.Lock()
 		b.closed = true
-		buf := b.buf
-		if !b.used && b.length != 0 {
+		buf, used := b.buf, b.used
+		if !used && b.length != 0 {
 			b.fate = "cancelled"
 		}
 		b.mu.Unlock()
+		if !used && b.short() {
+			go b.skip() // ends within skipTime
+			return
+		}
 		if buf != nil { // the pump finishes, now at the latest
 			b.cancel(errClosed)
 			buf.Close()
@@ -141,11 +145,29 @@ func (b *clientBody) discard(fate string) {
 	b.Close()
 }
 
+// A body that nobody wants and that is short, as those of errors are, is read
+// to its end for the sake of its connection, if it comes at once.
+const (
+	skipBytes = 16 << 10
+	skipTime  = 200 * time.Millisecond
+)
+
+func (b *clientBody) short() bool {
+	return b.length > 0 && b.length <= skipBytes || b.length < 0 && b.in.StatusCode >= 300
+}
+
+func (b *clientBody) skip() {
+	late := time.AfterFunc(skipTime, func() { b.cancel(errClosed) })
+	_, _ = io.CopyN(io.Discard, b.in.Body, skipBytes+1) // whatever ends it, finish does what is right
+	late.Stop()
+	b.finish()
+}
+
 // finish gives the connection back, or up, and closes the account.
 func (b *clientBody) finish() {
 	_ = b.in.Body.Close() // before cancel: a body read to its end leaves its connection usable
 	b.cancel(errClosed)
-	b.c.acc.inFlight.Dec()
+	b.c.done()
 	b.c.acc.count(b.fate, b.start)
 }
 

@@ -51,6 +51,8 @@ func (c *Client) bad(err error) error {
 func (c *Client) failure(ctx, life context.Context, err error) error {
 	cause := context.Cause(life)
 	switch {
+	case err == errQueueFull, err == errQueueLate:
+		return c.busy(err)
 	case errors.Is(cause, errHeadLate):
 		return c.upstream(http.StatusGatewayTimeout, "upstream_timeout",
 			fmt.Sprintf("did not answer within %v", c.opts.HeadTimeout), errHeadLate)
@@ -59,24 +61,55 @@ func (c *Client) failure(ctx, life context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("asking upstream %s: %w", c.opts.Name, context.Cause(ctx))
 	}
+	if why := distrust(err); why != nil {
+		return c.upstream(http.StatusBadGateway, "upstream_tls", "cannot be trusted", why)
+	}
 	var dns *net.DNSError
 	var op *net.OpError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return c.upstream(http.StatusGatewayTimeout, "upstream_timeout", "could not be reached in time", err)
-	case errors.As(err, &dns), errors.As(err, &op), unreachable(err):
+	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
 		return c.upstream(http.StatusBadGateway, "upstream_unreachable", "cannot be reached", err)
+	case errors.As(err, &op), closed(err):
+		return c.upstream(http.StatusBadGateway, "upstream_closed", "broke off before it answered", err)
 	}
 	return c.bad(err)
 }
 
-// unreachable reports whether err is that of a connection which ended before
-// an answer came.
-func unreachable(err error) bool {
+// closed reports whether err is that of a connection which ended before an
+// answer came.
+func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		strings.Contains(err.Error(), "server closed idle connection") // net/http keeps this one to itself
+}
+
+// maxAnswerFields is how many header fields an answer may have: each costs all who
+// keep it and all who are sent it.
+const maxAnswerFields = 500
+
+// unusable says what of an answer's head net/http let pass and nobody behind
+// this node is to read.
+func unusable(in *http.Response) error {
+	if in.StatusCode < 200 || in.StatusCode > 599 || in.ProtoMajor != 1 {
+		return fmt.Errorf("%s with status %d", in.Proto, in.StatusCode)
+	}
+	fields := 0
+	for name, values := range in.Header {
+		if fields += len(values); fields > maxAnswerFields {
+			return fmt.Errorf("more than %d header fields", maxAnswerFields)
+		}
+		for _, v := range values {
+			// "No whitespace is allowed between the field name and colon" (RFC 9112
+			// section 5.1): what was meant as a length was not read as one.
+			if !sendable(web.Field{Name: name, Value: v}) {
+				return fmt.Errorf("header field %q is malformed", name)
+			}
+		}
+	}
+	return nil
 }
 
 // answerHeader copies an answer's header, in a fixed order, without what

@@ -8,11 +8,14 @@ import (
 
 // clientMetrics are what clients of one name count together.
 type clientMetrics struct {
-	requests *prometheus.CounterVec
-	ok       prometheus.Counter
-	seconds  prometheus.Histogram
-	bytes    prometheus.Counter
-	inFlight prometheus.Gauge
+	requests    *prometheus.CounterVec
+	ok          prometheus.Counter
+	seconds     prometheus.Histogram
+	bytes       prometheus.Counter
+	inFlight    prometheus.Gauge
+	waiting     prometheus.Gauge
+	connections prometheus.Gauge
+	lookups     *prometheus.CounterVec
 }
 
 func newClientMetrics(reg prometheus.Registerer, upstream string) *clientMetrics {
@@ -35,6 +38,18 @@ func newClientMetrics(reg prometheus.Registerer, upstream string) *clientMetrics
 			Name: "weir_upstream_in_flight", ConstLabels: l,
 			Help: "Requests to an upstream under way.",
 		})),
+		waiting: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "weir_upstream_waiting", ConstLabels: l,
+			Help: "Requests that wait for a connection to an upstream, because all are in use.",
+		})),
+		connections: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "weir_upstream_connections", ConstLabels: l,
+			Help: "Open connections to an upstream, in use and idle.",
+		})),
+		lookups: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_upstream_lookups_total", ConstLabels: l,
+			Help: "Times that an upstream's name was looked up, by result: ok, failed, or kept where the addresses known before were used on.",
+		}, []string{"result"})),
 	}
 	m.ok = m.requests.WithLabelValues("ok")
 	return m

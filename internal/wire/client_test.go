@@ -143,9 +143,9 @@ func TestClientNamesUpstreamFaults(t *testing.T) {
 	silent := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }
 	f("nobody listens", "http://127.0.0.1:1", 502, "upstream_unreachable")
 	f("no such name", "http://nowhere.invalid", 502, "upstream_unreachable")
-	f("closed at once", upstream(t, func(net.Conn) {}), 502, "upstream_unreachable")
-	f("reset", upstream(t, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }), 502, "upstream_unreachable")
-	f("cut in the header", upstream(t, sends("HTTP/1.1 200 OK\nX-A: 1\n")), 502, "upstream_unreachable")
+	f("closed at once", upstream(t, func(net.Conn) {}), 502, "upstream_closed")
+	f("reset", upstream(t, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }), 502, "upstream_closed")
+	f("cut in the header", upstream(t, sends("HTTP/1.1 200 OK\nX-A: 1\n")), 502, "upstream_closed")
 	f("silent", upstream(t, silent), 504, "upstream_timeout")
 	f("silent in the header", upstream(t, func(c net.Conn) { sends("HTTP/1.1 200 OK\nX-A")(c); silent(c) }), 504, "upstream_timeout")
 	f("no HTTP", upstream(t, sends("SSH-2.0-OpenSSH\n\n")), 502, "upstream_bad")

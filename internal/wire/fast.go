@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ type FastOptions struct {
 	WriteStall    time.Duration // how long a client may take nothing, or lag behind MinSendRate. 0: 15 s
 	Concurrency   int           // connections at once; more get 503. 0: 262,144
 	AccessLog     bool          // one line for each request at level Info instead of Debug
+
+	Gate  Gate   // asked about each connection; nil: all pass
+	Meter *Meter // measures what goes out; nil: nobody looks
 }
 
 // A Fast serves a Handler over HTTP/1.1 with fasthttp: many connections, small
@@ -42,14 +46,16 @@ type Fast struct {
 	stall   time.Duration
 	server  *fasthttp.Server
 	acc     *account
+	gate    Gate
+	room    *room
 	sweep   sweeper
 	date    dateClock
 	base    context.Context // parent of every exchange's
 	abandon context.CancelCauseFunc
 
 	mu       sync.Mutex
-	conns    map[net.Conn]struct{} // guarded by mu; open ones
-	stop     chan struct{}         // guarded by mu; ends the sweeper; nil: it does not run
+	conns    map[net.Conn]netip.Addr // guarded by mu; open ones, with what gate let in
+	stop     chan struct{}           // guarded by mu; ends the sweeper; nil: it does not run
 	sweeping sync.WaitGroup
 }
 
@@ -67,9 +73,11 @@ func NewFast(o FastOptions) (*Fast, error) {
 		handler: o.Handler,
 		rate:    or(o.MinSendRate, defaultMinSendRate),
 		stall:   or(o.WriteStall, defaultWriteStall),
-		acc:     newAccount(o.Log, o.AccessLog, o.Registerer, o.Name),
-		conns:   make(map[net.Conn]struct{}),
+		acc:     newAccount(o.Log, o.AccessLog, o.Registerer, o.Name, o.Meter),
+		gate:    o.Gate,
+		conns:   make(map[net.Conn]netip.Addr),
 	}
+	f.room = newRoom(or(o.Concurrency, fasthttp.DefaultConcurrency), f.acc, o.Registerer, o.Name)
 	f.quick, _ = o.Handler.(web.Quick)
 	f.base, f.abandon = context.WithCancelCause(context.Background())
 	f.server = &fasthttp.Server{
@@ -108,7 +116,7 @@ func (f *Fast) Serve(ln net.Listener) error {
 		f.sweeping.Go(func() { f.sweep.run(stop) })
 	}
 	f.mu.Unlock()
-	return f.server.Serve(ln)
+	return f.server.Serve(fastListener{ln, f})
 }
 
 // Shutdown stops accepting, closes idle connections and waits for the
@@ -132,21 +140,8 @@ func (f *Fast) Shutdown(ctx context.Context) error {
 	}
 	f.mu.Unlock()
 	f.sweeping.Wait()
+	f.room.leaving.Wait() // a second at most
 	return err
-}
-
-// track keeps the set of open connections.
-func (f *Fast) track(c net.Conn, s fasthttp.ConnState) {
-	switch s {
-	case fasthttp.StateNew:
-		f.mu.Lock()
-		f.conns[c] = struct{}{}
-		f.mu.Unlock()
-	case fasthttp.StateClosed:
-		f.mu.Lock()
-		delete(f.conns, c)
-		f.mu.Unlock()
-	}
 }
 
 // quietLogger takes what fasthttp has to say about single connections. What it

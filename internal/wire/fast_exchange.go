@@ -40,8 +40,8 @@ type fastExchange struct {
 func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 	x := &fastExchange{f: f, record: f.acc.begin(), conn: ctx.Conn()}
 	x.remote = addrPort(ctx.RemoteAddr())
-	x.pace = newPace(x.conn, f.rate, f.stall)
 	resp := x.answer(ctx)
+	x.pace = newPace(x.conn, max(f.rate, resp.MinRate), f.stall)
 	defer func() {
 		if v := recover(); v != nil { // from the body's methods
 			x.caught(v)
@@ -75,6 +75,11 @@ func (x *fastExchange) answer(ctx *fasthttp.RequestCtx) (resp *web.Response) {
 		if resp, ok := x.f.quick.TryServe(req); ok {
 			return sane(&x.record, resp, nil)
 		}
+	}
+	if ctx.Request.Header.IsHTTP11() { // HTTP/1.0 knows no interim answers
+		early := newInterim(x.sendInterim)
+		defer early.end()
+		req.Inform = early.inform
 	}
 	resp, err = x.f.handler.Serve(x.context(), req)
 	if cause := context.Cause(x.ctx); cause != nil {
@@ -199,6 +204,7 @@ func (x *fastExchange) WriteTo(w io.Writer) (int64, error) {
 	if x.small {
 		n, err := w.Write(x.whole)
 		x.bytes += int64(n)
+		x.f.acc.meter.sent.Add(int64(n))
 		return int64(n), err
 	}
 	ctx := x.ctx

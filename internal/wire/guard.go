@@ -9,7 +9,8 @@ import (
 // A guard reads along with net/http's HTTP/1 parser and finds requests that
 // two parsers could understand in two ways: with both Content-Length and
 // Transfer-Encoding, with either of them twice, with Transfer-Encoding in
-// HTTP/1.0, with folded header lines. net/http accepts most of these and hands
+// HTTP/1.0, with folded header lines, with lines behind the first that end in
+// a bare LF. net/http accepts most of these and hands
 // them on without a trace. All a guard keeps is the current line.
 type guard struct {
 	state    guardState
@@ -61,7 +62,8 @@ func (g *guard) feed(p []byte) int {
 		}
 		g.keep(p[i : i+end])
 		i += end
-		if !g.endLine(strings.TrimSuffix(string(g.line), "\r")) {
+		line, whole := strings.CutSuffix(string(g.line), "\r")
+		if !whole && !g.first || !g.endLine(line) {
 			return i
 		}
 		g.line = g.line[:0]

@@ -23,7 +23,7 @@ func (f from) Close() error               { return nil }
 func (f from) RemoteAddr() net.Addr       { return &net.TCPAddr{} }
 
 func guardedConn(r io.Reader) *h2Conn {
-	return newH2Conn(from{r: r}, nil, newTLSMetrics(nil, ""), newAccount(nil, false, nil, ""))
+	return newH2Conn(from{r: r}, nil, newTLSMetrics(nil, ""), newAccount(nil, false, nil, "", nil))
 }
 
 // What a client sends reaches net/http byte for byte, in whatever pieces it comes and is read.

@@ -15,7 +15,8 @@ type metrics struct {
 	bytes    prometheus.Counter
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
-	gone     prometheus.Counter
+	gone     prometheus.Counter // who left by himself
+	slow     prometheus.Counter // who was cut for slowness
 }
 
 // methods are the values of the label "method"; the last stands for the rest.
@@ -49,11 +50,12 @@ func newMetrics(reg prometheus.Registerer, listener string) *metrics {
 			Name: "weir_http_panics_total", ConstLabels: l,
 			Help: "Panics caught while an exchange was served: each is a bug, the log has the stack.",
 		})),
-		gone: register(reg, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_http_client_gone_total", ConstLabels: l,
-			Help: "Exchanges whose client left, or was cut for slowness, before the end of the answer.",
-		})),
 	}
+	gone := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_http_client_gone_total", ConstLabels: l,
+		Help: "Exchanges whose client left (left), or was cut for slowness (slow), before the end of the answer.",
+	}, []string{"reason"}))
+	m.gone, m.slow = gone.WithLabelValues("left"), gone.WithLabelValues("slow")
 	for i, method := range methods {
 		for c, class := range classes {
 			m.ready[i][c] = m.requests.WithLabelValues(method, class)
@@ -93,9 +95,12 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	return c
 }
 
-func newTurned(reg prometheus.Registerer, listener string) prometheus.Counter {
-	return register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+// newTurned returns the counters of connections refused, by refusal.
+func newTurned(reg prometheus.Registerer, listener string) (turned [refusals]prometheus.Counter) {
+	v := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_http_connections_refused_total", ConstLabels: prometheus.Labels{"listener": listener},
-		Help: "Connections closed because as many as may be were open: listeners of net/http only.",
-	}))
+		Help: "Connections closed because as many as may be were open: in all (full), or from their address (address).",
+	}, []string{"reason"}))
+	turned[tooMany], turned[tooManyOfOne] = v.WithLabelValues("full"), v.WithLabelValues("address")
+	return turned
 }

@@ -33,6 +33,7 @@ type NetOptions struct {
 	MaxConns        int           // connections at once; more are told 503 and closed. 0: no bound
 	BadPath         int           // status of a request whose path web.CleanPath refuses. 0: 400
 	AccessLog       bool          // one line for each request at level Info instead of Debug
+	Meter           *Meter        // measures what goes out; nil: nobody looks
 
 	// BeforeBody is asked about each request before a byte of its body is
 	// read, and so before "100 Continue" is sent; the request's Body is nil.
@@ -84,7 +85,7 @@ func newNet(o NetOptions, streams int) (*Net, error) {
 		rate:     or(o.MinSendRate, defaultMinSendRate),
 		stall:    or(o.WriteStall, defaultWriteStall),
 		badPath:  or(o.BadPath, http.StatusBadRequest),
-		acc:      newAccount(o.Log, o.AccessLog, o.Registerer, o.Name),
+		acc:      newAccount(o.Log, o.AccessLog, o.Registerer, o.Name, o.Meter),
 	}
 	n.room = newRoom(o.MaxConns, n.acc, o.Registerer, o.Name)
 	n.base, n.abandon = context.WithCancelCause(context.Background())

@@ -20,7 +20,7 @@ type netListener struct {
 func (l netListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	for err == nil && l.n.room.full() {
-		l.n.room.turnAway(c)
+		l.n.room.turnAway(c, tooMany)
 		c, err = l.Listener.Accept()
 	}
 	if err != nil {

@@ -91,6 +91,11 @@ func (x *netExchange) answer(ctx context.Context) (resp *web.Response) {
 		x.upload = newUpload(x)
 		req.Body = x.upload
 	}
+	if x.r.ProtoAtLeast(1, 1) && x.r.Header.Get("Expect") == "" { // net/http writes "100 Continue" at any time
+		early := newInterim(x.sendInterim)
+		defer early.end()
+		req.Inform = early.inform
+	}
 	resp, err = x.n.handler.Serve(ctx, req)
 	if x.r.Context().Err() != nil && x.upload == nil {
 		x.err = ErrClientGone
@@ -123,6 +128,9 @@ func (x *netExchange) request() (*web.Request, error) {
 	}
 	x.path = req.Path
 	connection := strings.Join(r.Header["Connection"], ",")
+	if strings.Count(connection, ",") > maxFields {
+		return nil, tooManyFields()
+	}
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
 		if !hopByHop(name) && (name == "Content-Length" || !listed(connection, name)) {
@@ -130,6 +138,13 @@ func (x *netExchange) request() (*web.Request, error) {
 		}
 	}
 	slices.Sort(names)
+	fields := 0
+	for _, name := range names {
+		fields += len(r.Header[name])
+	}
+	if fields > maxFields {
+		return nil, tooManyFields()
+	}
 	req.Header.Grow(len(names) + 1)
 	for _, name := range names {
 		for _, v := range r.Header[name] {
@@ -161,6 +176,10 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 	}()
 	resp = settle(func() context.Context { return ctx }, !x.r.ProtoAtLeast(1, 1), resp)
 	x.status, x.want = resp.Status, 0
+	rate := max(x.n.rate, resp.MinRate) // that the client must take of this answer
+	if x.stream.rate = rate; x.conn != nil {
+		x.conn.pace.rate = rate // the next answer sets its own
+	}
 	if resp.Body != nil {
 		x.want = resp.Body.Len()
 	}

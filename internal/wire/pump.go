@@ -85,6 +85,7 @@ func (c *counted) put(p []byte) error {
 		return err
 	}
 	c.r.bytes += int64(len(p))
+	c.r.acc.meter.sent.Add(int64(len(p)))
 	return nil
 }
 
@@ -104,6 +105,9 @@ func (c *counted) Write(p []byte) (int, error) {
 func settle(ctx func() context.Context, http10 bool, resp *web.Response) *web.Response {
 	if resp.Body == nil {
 		return resp
+	}
+	if _, ok := resp.Body.(headBody); ok {
+		return resp // upstream's answer to HEAD: a length, and no bytes to wait for
 	}
 	if _, ok := resp.Body.(web.Drainer); ok && !(http10 && resp.Body.Len() < 0) {
 		return resp

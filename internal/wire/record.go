@@ -22,6 +22,7 @@ type account struct {
 	log      *slog.Logger
 	level    slog.Level // of the line for each request
 	refusals throttle
+	meter    *Meter
 }
 
 // A record is the account of one exchange. It begins with the request's header
@@ -40,6 +41,7 @@ type record struct {
 
 func (a *account) begin() record {
 	a.inFlight.Inc()
+	a.meter.busy.Add(1)
 	return record{acc: a, start: time.Now()}
 }
 
@@ -47,10 +49,14 @@ func (a *account) begin() record {
 func (r *record) end() {
 	took := time.Since(r.start)
 	r.acc.inFlight.Dec()
+	r.acc.meter.busy.Add(-1)
 	r.acc.count(r.method, r.status)
 	r.acc.seconds.Observe(took.Seconds())
 	r.acc.bytes.Add(float64(r.bytes))
-	if isGone(r.err) {
+	switch {
+	case errors.Is(r.err, ErrTooSlow):
+		r.acc.slow.Inc()
+	case isGone(r.err):
 		r.acc.gone.Inc()
 	}
 	ctx := context.Background()
@@ -128,8 +134,11 @@ func unescape(p string) string {
 	return string(out)
 }
 
-func newAccount(log *slog.Logger, loud bool, reg prometheus.Registerer, name string) *account {
-	a := &account{metrics: newMetrics(reg, name), log: logger(log), level: slog.LevelDebug}
+func newAccount(log *slog.Logger, loud bool, reg prometheus.Registerer, name string, meter *Meter) *account {
+	if meter == nil {
+		meter = new(Meter)
+	}
+	a := &account{metrics: newMetrics(reg, name), log: logger(log), level: slog.LevelDebug, meter: meter}
 	if loud {
 		a.level = slog.LevelInfo
 	}

@@ -14,17 +14,27 @@ import (
 
 // A room bounds how many connections a listener has at once. net/http accepts as many as
 // there are files, and each costs a goroutine and its buffers before a byte of a request
-// has come.
+// has come; fasthttp has a bound of its own, of which nobody hears.
 type room struct {
 	most   int // 0: no bound
 	acc    *account
-	turned prometheus.Counter
-	open   atomic.Int64
-	warned throttle
+	turned [refusals]prometheus.Counter
+	open   atomic.Int64 // of net/http
+	warned [refusals]throttle
 
 	leaving sync.WaitGroup // those that are told why
 	stay    chan struct{}  // one of these is held by each of them
 }
+
+// A refusal is why a connection is turned away.
+type refusal uint8
+
+const (
+	admitted     refusal = iota
+	tooMany              // the listener has no room
+	tooManyOfOne         // its address has as many as it may have
+	refusals
+)
 
 // maxLeaving is how many connections at once are closed in the polite way.
 const maxLeaving = 32
@@ -50,10 +60,14 @@ const turnedAway = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRet
 
 // turnAway ends a connection for which there is no room, and never waits for it. Whoever
 // speaks TLS is not told why.
-func (r *room) turnAway(c net.Conn) {
-	r.turned.Inc()
-	if dropped, ok := r.warned.pass(time.Now()); ok {
-		r.acc.log.Warn("connection refused: as many as may be are open", "limit", r.most, "remote", c.RemoteAddr().String(), "dropped", dropped)
+func (r *room) turnAway(c net.Conn, why refusal) {
+	r.turned[why].Inc()
+	if dropped, ok := r.warned[why].pass(time.Now()); ok {
+		if why == tooManyOfOne {
+			r.acc.log.Info("connection refused: its address has as many as it may", "remote", c.RemoteAddr().String(), "dropped", dropped)
+		} else {
+			r.acc.log.Warn("connection refused: as many as may be are open", "limit", r.most, "remote", c.RemoteAddr().String(), "dropped", dropped)
+		}
 	}
 	if _, ok := c.(*tls.Conn); ok {
 		_ = c.Close()

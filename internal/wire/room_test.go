@@ -63,8 +63,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if status := ask(in[1], in[1]); status != 200 {
 		t.Errorf("one that is in is answered %d", status)
 	}
-	const want = "# HELP weir_http_connections_refused_total Connections closed because as many as may be were open: listeners of net/http only.\n" +
-		"# TYPE weir_http_connections_refused_total counter\nweir_http_connections_refused_total{listener=\"ingest\"} 6\n"
+	const want = "# HELP weir_http_connections_refused_total Connections closed because as many as may be were open: in all (full), or from their address (address).\n" +
+		"# TYPE weir_http_connections_refused_total counter\nweir_http_connections_refused_total{listener=\"ingest\",reason=\"address\"} 0\n" +
+		"weir_http_connections_refused_total{listener=\"ingest\",reason=\"full\"} 6\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "weir_http_connections_refused_total"); err != nil {
 		t.Error(err)
 	}

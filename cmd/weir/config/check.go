@@ -169,16 +169,63 @@ func (c *Edge) check(s *source) {
 		}
 		c.Cache.MaxObject = fits // a default that yields to what was said
 	}
+	if fits := c.Cache.MaxObject; c.Cache.Slice > fits {
+		if s.given("cache.slice") {
+			s.badf("cache.slice", "%s contradicts cache.max_object %s: allowed is up to that", c.Cache.Slice, fits)
+		}
+		c.Cache.Slice = fits
+	}
+	c.checkProxy(s)
+	if w := &c.Cache.Waiting; w.PerObject > w.All {
+		if s.given("cache.waiting.per_object") {
+			s.badf("cache.waiting.per_object", "%d contradicts cache.waiting.all %d, of which it is a part: allowed is up to that", w.PerObject, w.All)
+		}
+		w.PerObject = w.All
+	}
+	c.checkOrigins(s)
+	c.checkPlaylists(s)
 	c.TLS.check(s)
 	s.checkListen(c.Listen, &c.TLS)
 	c.checkCluster(s)
 	c.checkTokens(s)
+	c.checkClients(s)
 	c.Admin.check(s)
 	all := []listener{{"listen", c.Listen}, {"tls.listen", c.TLS.Listen}, {"admin.listen", c.Admin.Listen}}
 	if c.Cluster.On() {
 		all = append(all, listener{"cluster.peers", c.Cluster.Peers}, listener{"cluster.bind", c.Cluster.Bind})
 	}
 	s.apart(all...)
+}
+
+func (c *Edge) checkProxy(s *source) {
+	if c.Query == QueryAll {
+		return
+	}
+	usual := DefaultEdge().Proxy
+	for _, k := range []struct {
+		name  string
+		usual bool // as in the manual, where it says nothing
+	}{{"max_body", c.Proxy.MaxBody == usual.MaxBody}, {"cookies", c.Proxy.Cookies == usual.Cookies}} {
+		if key := "proxy." + k.name; !k.usual && s.given(key) {
+			s.warnf(key, "does nothing: only query all passes on what is not read from the cache")
+		}
+	}
+}
+
+func (c *Edge) checkPlaylists(s *source) {
+	p := &c.Playlists
+	if p.Hold > c.Fetch.HeadTimeout/2 {
+		if s.given("playlists.hold") {
+			s.badf("playlists.hold", "%s contradicts fetch.head_timeout %s: who waits for this edge would give up; allowed is up to half of that, %s",
+				short(p.Hold), short(c.Fetch.HeadTimeout), short(c.Fetch.HeadTimeout/2))
+		}
+		p.Hold = c.Fetch.HeadTimeout / 2 // a default that yields to what was said
+	}
+	for _, name := range []string{"prefetch", "hold", "max_holds", "memory"} {
+		if !p.Read && s.given("playlists."+name) {
+			s.warnf("playlists."+name, "does nothing while playlists.read is false")
+		}
+	}
 }
 
 func (c *Edge) checkCluster(s *source) {
@@ -216,6 +263,22 @@ func (c *Edge) checkTokens(s *source) {
 		if given && len(t.Keys) == 0 {
 			s.badf(key, "does nothing without tokens.keys, and everybody would be served: add a key, or delete this one")
 		}
+	}
+}
+
+func (c *Edge) checkClients(s *source) {
+	l := &c.Clients
+	if l.TokenRate > 0 && len(c.Tokens.Keys) == 0 {
+		s.badf("clients.token_rate", "does nothing without tokens.keys: nobody shows a token that counts")
+	}
+	for i, p := range l.TrustedProxies {
+		// Whoever is believed by everybody's word is whoever he likes to be.
+		if p.Bits() == 0 {
+			s.badf(item("clients.trusted_proxies", i), "%s is everybody, and everybody could name any address as his own: list the balancers", p)
+		}
+	}
+	if len(l.Exempt) > 0 && l.Connections == 0 && l.Rate == 0 && l.TokenRate == 0 {
+		s.warnf("clients.exempt", "does nothing: neither clients.connections nor clients.rate nor clients.token_rate bounds anybody")
 	}
 }
 
@@ -282,6 +345,9 @@ func (c *Edge) Warnings() []string {
 	var w []string
 	if len(c.Tokens.Keys) == 0 {
 		w = append(w, "no token key (tokens.keys, --token-key): everybody is served")
+	}
+	if c.OriginTLS.Insecure {
+		w = append(w, "origin_tls.insecure: no origin's certificate is checked, so that whoever is on the way can be the origin; name its CA in origin_tls.ca_file instead")
 	}
 	return w
 }

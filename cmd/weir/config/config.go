@@ -110,22 +110,29 @@ type Channel struct {
 
 // Edge is what edge.yaml says. DefaultEdge gives the default of every key.
 type Edge struct {
-	Listen        string   `yaml:"listen" kind:"viewers"`
-	TLS           TLS      `yaml:"tls"`
-	Name          string   `yaml:"name" kind:"name"`
-	Origins       []string `yaml:"origins" kind:"url" required:"true" live:"true"`
-	OriginKeyFile string   `yaml:"origin_key_file" kind:"file" live:"true"`
-	Query         string   `yaml:"query" enum:"hls,all"`
-	CacheStatus   bool     `yaml:"cache_status"`
-	Fetch         Fetch    `yaml:"fetch"`
-	Cache         Cache    `yaml:"cache"`
-	Cluster       Cluster  `yaml:"cluster"`
-	Tokens        Tokens   `yaml:"tokens"`
-	CORS          CORS     `yaml:"cors"`
-	Limits        Limits   `yaml:"limits"`
-	Admin         Admin    `yaml:"admin"`
-	Log           Log      `yaml:"log"`
-	Drain         Drain    `yaml:"drain"`
+	Listen        string    `yaml:"listen" kind:"viewers"`
+	TLS           TLS       `yaml:"tls"`
+	Name          string    `yaml:"name" kind:"name"`
+	Origins       []string  `yaml:"origins" kind:"url" required:"true" live:"true"`
+	OriginKeyFile string    `yaml:"origin_key_file" kind:"file" live:"true"`
+	OriginHost    string    `yaml:"origin_host" kind:"originhost" live:"true"`
+	OriginHeaders Fields    `yaml:"origin_headers" live:"true"`
+	OriginTLS     OriginTLS `yaml:"origin_tls"`
+	Query         string    `yaml:"query" enum:"hls,all"`
+	CacheStatus   bool      `yaml:"cache_status"`
+	Proxy         Proxy     `yaml:"proxy"`
+	Playlists     Playlists `yaml:"playlists"`
+	Fetch         Fetch     `yaml:"fetch"`
+	Cache         Cache     `yaml:"cache"`
+	Cluster       Cluster   `yaml:"cluster"`
+	Tokens        Tokens    `yaml:"tokens"`
+	CORS          CORS      `yaml:"cors"`
+	Limits        Limits    `yaml:"limits"`
+	Clients       Clients   `yaml:"clients"`
+	Overload      Overload  `yaml:"overload"`
+	Admin         Admin     `yaml:"admin"`
+	Log           Log       `yaml:"log"`
+	Drain         Drain     `yaml:"drain"`
 
 	OriginKey string `yaml:"-" file:"origin_key_file" live:"true"` // the secret in OriginKeyFile
 
@@ -138,7 +145,28 @@ const (
 	QueryAll = "all"
 )
 
-// Fetch bounds what an edge asks of origins and peers.
+// Proxy is how an edge with QueryAll passes on what no cache answers.
+type Proxy struct {
+	MaxBody Size   `yaml:"max_body" min:"1KiB" max:"64MiB"`
+	Cookies string `yaml:"cookies" enum:"forward,drop"`
+}
+
+// The values of Proxy.Cookies.
+const (
+	CookiesForward = "forward"
+	CookiesDrop    = "drop"
+)
+
+// Playlists is what an edge makes of the playlists that go through it.
+type Playlists struct {
+	Read     bool          `yaml:"read"`
+	Prefetch bool          `yaml:"prefetch"`
+	Hold     time.Duration `yaml:"hold" min:"0s" max:"30s"`
+	MaxHolds int           `yaml:"max_holds" min:"1" max:"100000"`
+	Memory   Size          `yaml:"memory" min:"1MiB" max:"16GiB"`
+}
+
+// Fetch is how an edge asks origins and peers, and its patience with them.
 type Fetch struct {
 	DialTimeout  time.Duration `yaml:"dial_timeout" min:"50ms" max:"1m"`
 	PeerTimeout  time.Duration `yaml:"peer_timeout" min:"50ms" max:"1m"`
@@ -146,6 +174,27 @@ type Fetch struct {
 	BlockTimeout time.Duration `yaml:"block_timeout" min:"1s" max:"5m"`
 	StallTimeout time.Duration `yaml:"stall_timeout" min:"100ms" max:"5m"`
 	Connections  int           `yaml:"connections" min:"1" max:"65535"`
+	Via          bool          `yaml:"via"`
+
+	ConnectionQueue    int           `yaml:"connection_queue" min:"1" max:"1000000"`
+	ConnectionWait     time.Duration `yaml:"connection_wait" min:"10ms" max:"1m"`
+	IdleConnections    int           `yaml:"idle_connections" min:"1" max:"65535"`
+	ConnectionIdle     time.Duration `yaml:"connection_idle" min:"1s" max:"1h"`
+	ConnectionLifetime time.Duration `yaml:"connection_lifetime" min:"1s" max:"24h"`
+
+	Hedge string `yaml:"hedge" kind:"hedge"`
+	Probe Probe  `yaml:"probe"`
+}
+
+// Probe is how origins are asked whether they are well. It is off while Path
+// is not given.
+type Probe struct {
+	Path    string        `yaml:"path" kind:"path"`
+	Every   time.Duration `yaml:"every" min:"100ms" max:"10m"`
+	Timeout time.Duration `yaml:"timeout" min:"50ms" max:"1m"`
+	Status  int           `yaml:"status" min:"100" max:"599"`
+	Down    int           `yaml:"down" min:"1" max:"100"`
+	Up      int           `yaml:"up" min:"1" max:"100"`
 }
 
 // Cache is what an edge keeps.
@@ -153,7 +202,36 @@ type Cache struct {
 	Memory    Size `yaml:"memory" min:"16MiB" max:"16TiB"`
 	Young     Size `yaml:"young" min:"0B" max:"16TiB"`
 	MaxObject Size `yaml:"max_object" min:"1MiB" max:"64GiB"`
+	SliceOver Size `yaml:"slice_over" min:"0B" max:"64GiB"`
+	Slice     Size `yaml:"slice" min:"256KiB" max:"256MiB"`
+
+	RequestDirectives string  `yaml:"request_directives" enum:"ignore,honour"`
+	Waiting           Waiting `yaml:"waiting"`
+	Stale             Stale   `yaml:"stale"`
 }
+
+// Waiting bounds who waits for what is not in the cache yet.
+type Waiting struct {
+	All       int  `yaml:"all" min:"16" max:"10000000"`
+	PerObject int  `yaml:"per_object" min:"16" max:"10000000"`
+	Memory    Size `yaml:"memory" min:"1MiB" max:"1TiB"`
+}
+
+// Stale bounds for how long beyond their lifetimes objects are served.
+type Stale struct {
+	Playlists        time.Duration `yaml:"playlists" min:"0s" max:"720h"`
+	PlaylistsOnError time.Duration `yaml:"playlists_on_error" min:"0s" max:"720h"`
+	Media            time.Duration `yaml:"media" min:"0s" max:"720h"`
+	MediaOnError     time.Duration `yaml:"media_on_error" min:"0s" max:"720h"`
+	Other            time.Duration `yaml:"other" min:"0s" max:"720h"`
+	OtherOnError     time.Duration `yaml:"other_on_error" min:"0s" max:"720h"`
+}
+
+// The values of Cache.RequestDirectives.
+const (
+	DirectivesIgnore = "ignore"
+	DirectivesHonour = "honour"
+)
 
 // Cluster is how edges find each other. It is off while neither Join nor
 // SecretFile is given.
@@ -203,6 +281,26 @@ type Limits struct {
 	IdleTimeout   time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" live:"true"`
 	WriteStall    time.Duration `yaml:"write_stall" min:"1s" max:"10m" live:"true"`
 	MinSendRate   Size          `yaml:"min_send_rate" min:"1B" max:"1GiB" live:"true"`
+}
+
+// Clients bounds what one viewer may ask of an edge. 0 is no bound.
+type Clients struct {
+	Connections    int            `yaml:"connections" min:"0" max:"10000000" live:"true"`
+	Rate           int            `yaml:"rate" min:"0" max:"1000000" live:"true"`
+	Burst          int            `yaml:"burst" min:"1" max:"1000000" live:"true"`
+	TokenRate      int            `yaml:"token_rate" min:"0" max:"1000000" live:"true"`
+	TokenBurst     int            `yaml:"token_burst" min:"1" max:"1000000" live:"true"`
+	Exempt         []netip.Prefix `yaml:"exempt" live:"true"`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" live:"true"`
+	Forwarded      string         `yaml:"forwarded" enum:"X-Forwarded-For,Forwarded" live:"true"`
+	MinRatePercent int            `yaml:"min_rate_percent" min:"0" max:"100" live:"true"`
+}
+
+// Overload is what an edge has, beyond which it refuses whoever matters least.
+type Overload struct {
+	Bandwidth Size `yaml:"bandwidth" min:"0B" max:"1TiB" live:"true"`
+	Requests  int  `yaml:"requests" min:"0" max:"10000000" live:"true"`
+	Fills     int  `yaml:"fills" min:"0" max:"10000000" live:"true"`
 }
 
 // Admin is the operator's own listener.

@@ -20,6 +20,7 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
+	fieldsType   = reflect.TypeFor[Fields]()
 )
 
 // decode reads YAML into the struct that into points to. What is wrong goes to
@@ -79,6 +80,9 @@ func (s *source) value(n *yaml.Node, v reflect.Value, key string, tag reflect.St
 	t := v.Type()
 	empty := n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 	switch {
+	case t == fieldsType && !empty:
+		s.headerFields(n, v, key)
+	case t == fieldsType: // every line below it is commented out
 	case leaf(t):
 		s.scalar(n, v, key, tag)
 	case empty: // "tokens:" with every line below it commented out
@@ -93,7 +97,7 @@ func (s *source) value(n *yaml.Node, v reflect.Value, key string, tag reflect.St
 
 // leaf reports whether values of type t are YAML scalars.
 func leaf(t reflect.Type) bool {
-	return t == prefixType || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice && t.Kind() != reflect.Map
+	return t == prefixType || t == fieldsType || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice && t.Kind() != reflect.Map
 }
 
 func (s *source) mapping(n *yaml.Node, v reflect.Value, key string) {

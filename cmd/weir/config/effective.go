@@ -34,7 +34,7 @@ func mappingOf(v reflect.Value) *yaml.Node {
 	m := &yaml.Node{Kind: yaml.MappingNode}
 	for f := range fields(v.Type()) {
 		value := v.FieldByIndex(f.Index)
-		if k := value.Kind(); (k == reflect.String || k == reflect.Slice) && value.Len() == 0 {
+		if k := value.Kind(); (k == reflect.String || k == reflect.Slice || k == reflect.Map) && value.Len() == 0 {
 			continue // a key that was not given and has no default
 		}
 		n := nodeOf(value)
@@ -61,6 +61,8 @@ func nodeOf(v reflect.Value) *yaml.Node {
 		n.Value = x.String()
 	case netip.Prefix:
 		n.SetString(x.String())
+	case Fields:
+		return x.masked()
 	case int, bool:
 		n.Value = fmt.Sprint(x)
 	default:

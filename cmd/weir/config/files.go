@@ -24,6 +24,7 @@ func (c *Edge) readFiles(s *source) {
 	if f := c.OriginKeyFile; f != "" {
 		c.OriginKey = readSecret(s, "origin_key_file", f, minSecret)
 	}
+	c.OriginTLS.readFiles(s)
 	if f := c.Cluster.SecretFile; f != "" {
 		c.Cluster.Secret = readSecret(s, "cluster.secret_file", f, minCluster)
 	}

@@ -95,7 +95,7 @@ func marks(m *yaml.Node, key string, live bool) (out []string) {
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		full := join(key, m.Content[i].Value)
 		live := live || strings.Contains(m.Content[i].HeadComment, "live)")
-		if m.Content[i+1].Kind == yaml.MappingNode {
+		if v := m.Content[i+1]; v.Kind == yaml.MappingNode && v.Style&yaml.FlowStyle == 0 { // {} is a value: Fields
 			out = append(out, marks(m.Content[i+1], full, live)...)
 		} else if live {
 			out = append(out, full)

@@ -38,6 +38,10 @@ var kinds = map[string]kind{
 	"file":      {"the name of a file", checkFile},
 	"dir":       {"the name of a directory", checkFile},
 	"text":      {textExample, checkText},
+
+	"originhost": {"upstream or a host, as in media.example", checkOriginHost},
+	"path":       {"a path, as in /health", checkPath},
+	"hedge":      {"auto, off or a duration, as in 200ms", checkHedge},
 }
 
 // text checks a string value by its tag and returns it as it is to be kept.

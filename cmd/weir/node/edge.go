@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -55,8 +54,10 @@ type edgeNode struct {
 	origins upstreams
 	tokens  token.Source
 	cache   *cache.Cache
+	aware   *edge.Aware      // nil: playlists are not read
 	cluster *cluster.Cluster // nil: alone
 	edge    *edge.Edge
+	rate    func(path string) int64 // bytes/s of the rendition that path belongs to, 0: not known; nil: none is
 
 	entrance *entrance
 	peerDoor *door // nil: alone
@@ -70,7 +71,8 @@ func (b *edgeNode) build() error {
 		registry: b.o.Registry,
 		config:   func() []byte { return b.live.get().Effective() },
 		status:   b.status,
-		debug:    map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members},
+		debug: map[string]func() any{"cache": func() any { return b.cache.Stats() }, "cluster": b.members,
+			"playlists": b.playlists, "overload": func() any { return b.edge.Overload() }},
 	})
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func (b *edgeNode) build() error {
 	}
 	b.name = nameOf(cfg, cmp.Or(b.addrs.Viewers, b.addrs.ViewersTLS))
 	for _, make := range []func(*config.Edge) error{
-		b.makeOrigins, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.serveViewers,
+		b.makeProtection, b.makeOrigins, b.makeAware, b.makeCache, b.setTokens, b.makeCluster, b.makeEdge, b.openPeers, b.serveViewers,
 	} {
 		if err := make(cfg); err != nil {
 			b.entrance.abandon()
@@ -112,13 +114,48 @@ func (b *edgeNode) serveViewers(cfg *config.Edge) error {
 	return b.entrance.open(b.Node, h, b.o.Registry, func() *config.TLS { return &b.live.get().TLS }, edgeBounds(cfg))
 }
 
+// makeAware makes what reads playlists; it comes before the cache, whose answers
+// it judges.
+func (b *edgeNode) makeAware(cfg *config.Edge) error {
+	p := cfg.Playlists
+	if !p.Read {
+		return nil
+	}
+	if p.Hold == 0 {
+		p.Hold = -1 // not at all
+	}
+	b.aware = edge.NewAware(edge.AwareOptions{
+		NoPrefetch: !p.Prefetch,
+		Hold:       p.Hold,
+		MaxHolds:   p.MaxHolds,
+		Bytes:      int64(p.Memory),
+		Registerer: b.o.Registry,
+	})
+	return nil
+}
+
+// judge has the last word on what the cache may do with an answer.
+func (b *edgeNode) judge() func(cache.Query, *web.Response, web.Freshness) web.Freshness {
+	if b.aware == nil {
+		return nil
+	}
+	return b.aware.Judge
+}
+
 func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	b.cache, err = cache.New(cache.Options{
-		Bytes:       int64(cfg.Cache.Memory),
-		Young:       int64(cfg.Cache.Young),
-		MaxObject:   int64(cfg.Cache.MaxObject),
-		Slab:        b.slab,
+		Bytes:     int64(cfg.Cache.Memory),
+		Young:     int64(cfg.Cache.Young),
+		MaxObject: int64(cfg.Cache.MaxObject),
+		Slab:      b.slab,
+		Limits:    staleLimits(cfg.Cache.Stale),
+
+		MaxWaiters:   cfg.Cache.Waiting.All,
+		MaxFollowers: cfg.Cache.Waiting.PerObject,
+		MaxParked:    int64(cfg.Cache.Waiting.Memory),
+
 		FillTimeout: max(cfg.Fetch.BlockTimeout, cfg.Fetch.HeadTimeout, cfg.Fetch.StallTimeout) + cfg.Fetch.PeerTimeout + 3*time.Second,
+		Judge:       b.judge(),
 		Registerer:  b.o.Registry,
 		Log:         b.log,
 	})
@@ -128,19 +165,34 @@ func (b *edgeNode) makeCache(cfg *config.Edge) (err error) {
 	return err
 }
 
+// staleLimits hands the configured limits on, in which 0 is not at all.
+func staleLimits(s config.Stale) map[cache.Class]cache.Limits {
+	of := func(revalidate, onError time.Duration) cache.Limits {
+		if revalidate == 0 {
+			revalidate = -1
+		}
+		if onError == 0 {
+			onError = -1
+		}
+		return cache.Limits{StaleWhileRevalidate: revalidate, StaleIfError: onError}
+	}
+	media := of(s.Media, s.MediaOnError)
+	return map[cache.Class]cache.Limits{
+		cache.Playlist: of(s.Playlists, s.PlaylistsOnError),
+		cache.Segment:  media,
+		cache.Init:     media,
+		cache.Other:    of(s.Other, s.OtherOnError),
+	}
+}
+
 // dial makes the client that reaches an origin or a peer.
-func (b *edgeNode) dial(name string, base *url.URL, h web.Header) (*wire.Client, error) {
-	f := b.o.Config.Fetch
-	return wire.NewClient(wire.ClientOptions{
-		Base: base, Name: name, Header: h,
-		Slab:         b.slab,
-		Log:          b.log,
-		Registerer:   b.o.Registry,
-		MaxConns:     f.Connections,
-		DialTimeout:  f.DialTimeout,
-		StallTimeout: f.StallTimeout,
-		MaxBody:      maxBody,
-	})
+func (b *edgeNode) dial(o wire.ClientOptions) (*wire.Client, error) {
+	f := &b.o.Config.Fetch
+	o.Slab, o.Log, o.Registerer = b.slab, b.log, b.o.Registry
+	o.MaxConns, o.MaxWaiting, o.WaitTimeout = f.Connections, f.ConnectionQueue, f.ConnectionWait
+	o.MaxIdle, o.IdleTimeout, o.ConnLifetime = f.IdleConnections, f.ConnectionIdle, f.ConnectionLifetime
+	o.DialTimeout, o.StallTimeout, o.MaxBody = f.DialTimeout, f.StallTimeout, maxBody
+	return wire.NewClient(o)
 }
 
 // maxBody bounds an answer of an origin or peer, in bytes: it only guards
@@ -153,19 +205,35 @@ func (b *edgeNode) makeEdge(cfg *config.Edge) (err error) {
 		Cache:           b.cache,
 		Origins:         b.origins.list,
 		Tokens:          &b.tokens,
+		Aware:           b.aware,
 		QueryAll:        cfg.Query == config.QueryAll,
 		CORSOrigins:     cfg.CORS.Origins,
+		SliceOver:       int64(min(cfg.Cache.SliceOver, cfg.Cache.MaxObject)),
+		Slice:           int64(cfg.Cache.Slice),
+		SliceHeld:       int64(cfg.Cache.Memory / 4),
 		HideCacheStatus: !cfg.CacheStatus,
+		HonourRequests:  cfg.Cache.RequestDirectives == config.DirectivesHonour,
+		DropCookies:     cfg.Proxy.Cookies == config.CookiesDrop,
+		HideVia:         !cfg.Fetch.Via,
 		HopTimeout:      cfg.Fetch.PeerTimeout,
 		OriginTimeout:   cfg.Fetch.HeadTimeout,
 		BlockTimeout:    cfg.Fetch.BlockTimeout,
+		Hedge:           cfg.Fetch.HedgeDelay(),
+		Probe:           edge.Probe(cfg.Fetch.Probe),
+		Clients:         b.protect.clients,
+		Usage:           b.usage,
+		Sessions:        2 * cfg.Limits.Connections,
+		MinRate:         b.minRate,
 		Log:             b.log,
 		Registerer:      b.o.Registry,
 	}
 	if b.cluster != nil {
 		o.Peers = b.cluster
 	}
-	b.edge, err = edge.New(o)
+	if b.edge, err = edge.New(o); err == nil {
+		b.background("probes", b.edge.RunProbes)
+		b.background("overload", b.edge.Run)
+	}
 	return err
 }
 
@@ -184,12 +252,27 @@ func (b *edgeNode) apply(old, new *config.Edge) error {
 		return err
 	}
 	b.tokens.Store(verifier)
+	b.protect.clients.Store(clientRules(&new.Clients))
 	setLevel(b.o.Level, new.Log)
 	commit()
 	return nil
 }
 
-func edgeBounds(c *config.Edge) bounds { return bounds{c.Limits, c.Log.Requests, c.TLS.Streams} }
+// playlists is what was learned from playlists, for people to look at.
+func (b *edgeNode) playlists() any {
+	if b.aware == nil {
+		return struct{}{}
+	}
+	return b.aware.Stats()
+}
+
+func edgeBounds(c *config.Edge) bounds {
+	b := bounds{Limits: c.Limits, requests: c.Log.Requests, streams: c.TLS.Streams}
+	if c.Query == config.QueryAll {
+		b.body = c.Proxy.MaxBody
+	}
+	return b
+}
 
 func (b *edgeNode) setTokens(cfg *config.Edge) error {
 	v, err := verifierOf(cfg, b.o.Registry)

@@ -7,6 +7,7 @@ import (
 	"weir/cmd/weir/config"
 	"weir/edge/cluster"
 	"weir/internal/web"
+	"weir/internal/wire"
 )
 
 // makeCluster makes the edge one of many, where it is to be.
@@ -33,7 +34,7 @@ func (b *edgeNode) makeCluster(cfg *config.Edge) (err error) {
 		Name: b.name, Bind: c.Bind, Advertise: c.Advertise, PeerAddr: peerAddr,
 		Join: c.Join, Secret: secret, Zone: c.Zone, Weight: c.Weight,
 		Dial: func(name, addr string) web.Handler {
-			client, err := b.dial(name, &url.URL{Scheme: "http", Host: addr}, web.Header{})
+			client, err := b.dial(wire.ClientOptions{Name: name, Base: &url.URL{Scheme: "http", Host: addr}})
 			if err != nil { // an address that gossip let pass and no URL can hold
 				return web.HandlerFunc(func(context.Context, *web.Request) (*web.Response, error) { return nil, err })
 			}

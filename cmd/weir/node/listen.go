@@ -27,13 +27,14 @@ type viewers struct {
 // in its place.
 type bounds struct {
 	config.Limits
-	requests bool // log.requests
-	streams  int  // tls.streams
+	requests bool        // log.requests
+	streams  int         // tls.streams
+	body     config.Size // bytes of a request's; 0: the wire's default
 }
 
 // fast says how a server over h is made.
 func (n *Node) fast(name string, h web.Handler, reg prometheus.Registerer, b bounds) wire.FastOptions {
-	return wire.FastOptions{
+	o := wire.FastOptions{
 		Handler:       h,
 		Log:           n.log.With("listener", name),
 		Registerer:    reg,
@@ -45,7 +46,15 @@ func (n *Node) fast(name string, h web.Handler, reg prometheus.Registerer, b bou
 		WriteStall:    b.WriteStall,
 		Concurrency:   b.Connections,
 		AccessLog:     b.requests,
+		MaxBody:       int64(b.body),
 	}
+	if p := n.protect; p != nil {
+		o.Meter = &p.meter
+		if name != "peers" {
+			o.Gate = p.clients
+		}
+	}
+	return o
 }
 
 // openViewers opens the listener of handler; Run serves it.

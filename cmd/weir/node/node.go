@@ -57,14 +57,15 @@ func (a Addrs) fields() (fields []any) {
 
 // A Node is an origin or an edge on this machine.
 type Node struct {
-	name   string // for the log
-	addrs  Addrs
-	up     chan struct{} // closed when all of it serves
-	log    *slog.Logger
-	state  state
-	drain  func() config.Drain // in force now
-	gossip gossip              // nil: none
-	certs  *certs              // of the TLS listener; nil: there is none
+	name    string // for the log
+	addrs   Addrs
+	up      chan struct{} // closed when all of it serves
+	log     *slog.Logger
+	state   state
+	drain   func() config.Drain // in force now
+	gossip  gossip              // nil: none
+	protect *protection         // of an edge; nil: none
+	certs   *certs              // of the TLS listener; nil: there is none
 
 	reload  func() (Applied, error)
 	metrics *metrics

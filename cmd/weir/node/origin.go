@@ -180,7 +180,9 @@ func (b *originNode) apply(old, new *config.Origin) error {
 	return nil
 }
 
-func originBounds(c *config.Origin) bounds { return bounds{c.Limits, c.Log.Requests, c.TLS.Streams} }
+func originBounds(c *config.Origin) bounds {
+	return bounds{Limits: c.Limits, requests: c.Log.Requests, streams: c.TLS.Streams}
+}
 
 // publishers returns who may push now, made anew only when a reload changed it.
 func (b *originNode) publishers() func() []origin.Publisher {

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"sync/atomic"
 
@@ -10,7 +11,6 @@ import (
 
 	"weir/cmd/weir/config"
 	"weir/edge"
-	"weir/internal/web"
 	"weir/internal/wire"
 	"weir/origin"
 	"weir/token"
@@ -23,20 +23,23 @@ type upstreams struct {
 
 func (u *upstreams) list() []edge.Origin { return *u.now.Load() }
 
-type dialer func(name string, base *url.URL, h web.Header) (*wire.Client, error)
+// A dialer makes a client of an upstream: of who and how o says, with the
+// limits that hold for all.
+type dialer func(o wire.ClientOptions) (*wire.Client, error)
 
 // build makes clients for the origins of new and puts them in force. Those
-// that were there already under old, with the same key, keep their connections.
+// that were there already under old, with the same rules, keep their connections.
 func (u *upstreams) build(dial dialer, new, old *config.Edge) error {
 	kept := map[string]edge.Origin{}
-	if old != nil && old.OriginKey == new.OriginKey {
+	same := old != nil && sameRules(old, new)
+	if same {
 		for _, o := range u.list() {
 			kept[o.Name] = o
 		}
 	}
-	var h web.Header
-	if new.OriginKey != "" {
-		h.Set(origin.PullKeyHeader, new.OriginKey)
+	rules, err := rulesOf(new)
+	if err != nil {
+		return err
 	}
 	next := make([]edge.Origin, 0, len(new.Origins))
 	for i, text := range new.Origins {
@@ -49,7 +52,9 @@ func (u *upstreams) build(dial dialer, new, old *config.Edge) error {
 		if err != nil {
 			return fmt.Errorf("origins[%d]: %w", i, err)
 		}
-		c, err := dial(base.Host, base, h)
+		o := rules
+		o.Name, o.Base = base.Host, base
+		c, err := dial(o)
 		if err != nil {
 			return fmt.Errorf("origins[%d]: %w", i, err)
 		}
@@ -60,11 +65,31 @@ func (u *upstreams) build(dial dialer, new, old *config.Edge) error {
 		return nil
 	}
 	for _, o := range *former {
-		if _, gone := kept[o.Name]; gone || old.OriginKey != new.OriginKey {
+		if _, gone := kept[o.Name]; gone || !same {
 			o.Handler.(*wire.Client).Close() // only connections that are idle
 		}
 	}
 	return nil
+}
+
+// sameRules reports whether origins are asked by both in the same way.
+func sameRules(a, b *config.Edge) bool {
+	return a.OriginKey == b.OriginKey && a.OriginHost == b.OriginHost && maps.Equal(a.OriginHeaders, b.OriginHeaders) && a.OriginTLS == b.OriginTLS
+}
+
+// rulesOf is how each origin is asked, whichever it is.
+func rulesOf(cfg *config.Edge) (o wire.ClientOptions, err error) {
+	for name, value := range cfg.OriginHeaders {
+		o.Header.Set(name, value)
+	}
+	if cfg.OriginKey != "" {
+		o.Header.Set(origin.PullKeyHeader, cfg.OriginKey)
+	}
+	if cfg.OriginHost != config.OriginHostUpstream {
+		o.Host = cfg.OriginHost
+	}
+	o.TLS, err = cfg.OriginTLS.Config()
+	return o, err
 }
 
 // verifierOf makes the verifier of a config's token keys; nil: there are none,

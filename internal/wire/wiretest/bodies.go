@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,6 +25,7 @@ var bodies = map[string]func(*testing.T, Start){
 	"HeadDoesNotWaitForTheBody":             headOfGrowing,
 	"NoBodyAtAllHasLengthZero":              nobody,
 	"ConditionsAndRangesAreAnswered":        selected,
+	"SeveralRangesAreOneMultipart":          severalRanges,
 	"HTTP10GetsAGrowingBodyWithItsLength":   oldClient,
 }
 
@@ -218,6 +221,36 @@ func selected(t *testing.T, start Start) {
 	c.get("/", "Range: bytes=10-\n")
 	if resp := c.head("GET"); resp.StatusCode != http.StatusRequestedRangeNotSatisfiable {
 		t.Errorf("a range behind the end: status %d", resp.StatusCode)
+	}
+}
+
+// A client that asks for several ranges gets one answer with its length, whose
+// parts stand where it says, and can go on with the connection.
+func severalRanges(t *testing.T, start Start) {
+	text := strings.Repeat("0123456789abcdef", 4096)
+	c := dial(t, serve(t, start, func(_ context.Context, req *web.Request) (*web.Response, error) {
+		w, b := growing(int64(len(text)))
+		_, _ = w.Write([]byte(text))
+		_ = w.Complete()
+		return web.Select(req, web.NewResponse(200, b, "Content-Type", "video/mp4")), nil
+	}))
+	for range 2 {
+		c.get("/", "Range: bytes=1-3,60000-60999\n")
+		resp, got := c.answer(http.StatusPartialContent)
+		kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		if err != nil || kind != "multipart/byteranges" || resp.Header.Get("Content-Range") != "" || resp.ContentLength != int64(len(got)) {
+			t.Fatalf("%v, %d bytes of %d", resp.Header, len(got), resp.ContentLength)
+		}
+		r := multipart.NewReader(strings.NewReader(got), params["boundary"])
+		for _, want := range [][2]string{{"bytes 1-3/65536", text[1:4]}, {"bytes 60000-60999/65536", text[60000:61000]}} {
+			part, err := r.NextPart()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, err := io.ReadAll(part); err != nil || part.Header.Get("Content-Range") != want[0] || string(p) != want[1] {
+				t.Errorf("%q: %d bytes, %v", part.Header.Get("Content-Range"), len(p), err)
+			}
+		}
 	}
 }
 

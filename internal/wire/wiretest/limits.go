@@ -15,12 +15,17 @@ import (
 var limits = map[string]func(*testing.T, Start){
 	"OversizeHeaderIs431":             hugeHeader,
 	"LargeHeaderIsAccepted":           largeHeader,
+	"HeaderOfManyFieldsIs431":         manyFields,
+	"HeaderWithoutEndIsCut":           endlessHeader,
 	"OversizeBodyIs413":               hugeBody,
 	"OversizeBodyInChunksIs413":       hugeChunks,
 	"ReaderBelowTheMinimumRateIsCut":  slowReader,
 	"ReaderThatTakesNothingIsCut":     stuckReader,
 	"ReaderAboveTheMinimumRateIsNot":  steadyReader,
 	"BodyThatPausesIsNotASlowReader":  pausingBody,
+	"ReaderBelowTheAnswersRateIsCut":  belowMinRate,
+	"ReaderAtTheAnswersRateIsNot":     atMinRate,
+	"AnswersRateIsNotTheNextAnswers":  nextMinRate,
 	"AnswerToAPausingRequestIsPrompt": refusesEarly,
 }
 
@@ -38,6 +43,51 @@ func hugeHeader(t *testing.T, start Start) {
 		if resp := c.head("GET"); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("status %d", resp.StatusCode)
 		}
+	}
+}
+
+// A header that fits into its bytes and has thousands of fields costs all who look
+// for one of them: it is refused as well.
+func manyFields(t *testing.T, start Start) {
+	addr := serve(t, start, always(func() *web.Response { t.Error("the handler was reached"); return web.Text(200, "") }))
+	for _, lines := range []string{
+		strings.Repeat("a:\n", 3000), strings.Repeat("A: b\n", 300), "Connection: " + strings.Repeat("x,", 5000) + "\n",
+	} {
+		c := dial(t, addr)
+		c.get("/", lines)
+		if resp := c.head("GET"); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%.10q: status %d", lines, resp.StatusCode)
+		}
+	}
+}
+
+// Whoever sends header lines for ever, as fast as he can, is told to stop, and not
+// read for ever.
+func endlessHeader(t *testing.T, start Start) {
+	addr := serve(t, start, always(func() *web.Response { t.Error("the handler was reached"); return web.Text(200, "") }))
+	c := dial(t, addr)
+	sent := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { sent <- n }()
+		line := []byte("X-Some: " + strings.Repeat("a", 1000) + "\r\n")
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: weir\r\n"); err != nil {
+			return
+		}
+		for n < 1<<30 {
+			m, err := c.Write(line)
+			if n += m; err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case n := <-sent:
+		if n > 64<<20 {
+			t.Errorf("%d bytes of header were taken", n)
+		}
+	case <-time.After(8 * time.Second):
+		t.Error("the header is read for ever")
 	}
 }
 
@@ -142,6 +192,78 @@ func steadyReader(t *testing.T, start Start) {
 		t.Errorf("the body took %v: too quick to prove anything", d)
 	}
 	body.closedOnce(t)
+}
+
+// A viewer whose line carries a quarter of the rendition that he is sent will
+// never play it, and holds the segments that it takes meanwhile.
+func belowMinRate(t *testing.T, start Start) {
+	body := &watched{Body: web.Bytes(make([]byte, 32<<20))}
+	c := dial(t, serve(t, start, always(func() *web.Response {
+		return &web.Response{Status: 200, Body: body, MinRate: 8 * MinSendRate}
+	})))
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.get("/", "")
+	go take(c, 2*MinSendRate, 20*time.Second) // enough for the listener
+	began := time.Now()
+	for body.closed.Load() == 0 && time.Since(began) < 15*time.Second {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if d := time.Since(began); d > 12*time.Second || d < WriteStall {
+		t.Errorf("cut after %v", d)
+	}
+	body.closedOnce(t)
+}
+
+// One who keeps up is not cut, nor is one who stops reading what is already his:
+// the end of a segment that came fast lies in his own socket. Time in which
+// upstream has nothing is not his either.
+func atMinRate(t *testing.T, start Start) {
+	w, body := growing(-1)
+	c := dial(t, serve(t, start, always(func() *web.Response {
+		return &web.Response{Status: 200, Body: body, MinRate: 4 * MinSendRate}
+	})))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.get("/", "")
+	const piece, pieces = 128 << 10, 4
+	go func() { // an upstream far below the rate
+		for range pieces {
+			_, _ = w.Write(make([]byte, piece))
+			time.Sleep(WriteStall / 2)
+		}
+		_ = w.Complete()
+	}()
+	resp := c.head("GET")
+	if _, err := io.CopyN(io.Discard, resp.Body, piece*(pieces-1)+piece/2); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * WriteStall) // a player whose buffer is full
+	if n, err := io.Copy(io.Discard, resp.Body); n != piece/2 || err != nil {
+		t.Errorf("%d bytes and %v after a pause at the end", n, err)
+	}
+}
+
+// What one answer demands, the next on its connection does not.
+func nextMinRate(t *testing.T, start Start) {
+	const size = 8 << 20 // more than the kernel takes at once
+	first := true
+	c := dial(t, serve(t, start, always(func() *web.Response {
+		resp := &web.Response{Status: 200, Body: web.Bytes(make([]byte, size))}
+		if first {
+			resp.MinRate, first = 1<<40, false
+		} else {
+			resp.Header.Set("Connection", "close")
+		}
+		return resp
+	})))
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.get("/", "")
+	c.answer(200)
+	c.get("/", "")
+	if n := take(c, 16*MinSendRate, 25*time.Second); n < size {
+		t.Errorf("the second answer ended at %d bytes of %d", n, size)
+	}
 }
 
 // A viewer at the live edge waits for the encoder, and is not blamed for it.

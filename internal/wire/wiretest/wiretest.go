@@ -45,7 +45,7 @@ func Run(t *testing.T, start func(t *testing.T, h web.Handler) (baseURL string, 
 		name  string
 		tests map[string]func(*testing.T, Start)
 	}{
-		{"Bodies", bodies}, {"Endings", endings}, {"Requests", requests}, {"Limits", limits}, {"Smuggling", smuggling},
+		{"Bodies", bodies}, {"Endings", endings}, {"Requests", requests}, {"Limits", limits}, {"Smuggling", smuggling}, {"Interim", interim},
 	} {
 		if slices.Contains(but, part.name) {
 			continue
