@@ -44,7 +44,7 @@ func TestAbusesOfHTTP2EndTheirConnection(t *testing.T) {
 					return web.Text(200, "ok"), nil
 				})}})
 			c := dialH2(t, addr)
-			sent := 0
+			sent, start := 0, time.Now()
 			for i := range 200_000 {
 				if err := one(c, i); err != nil {
 					break
@@ -58,6 +58,9 @@ func TestAbusesOfHTTP2EndTheirConnection(t *testing.T) {
 			if got := testutil.ToFloat64(s.metrics.abuse[what]); got != 1 {
 				t.Errorf("%v connections ended for %s", got, what)
 			}
+			if bound > 0 {
+				bound += int(streamRate.per * time.Since(start).Seconds())
+			}
 			if n := handled.Load(); n > int64(bound) {
 				t.Errorf("%d requests reached the handler, at most %d should", n, bound)
 			}
@@ -65,13 +68,13 @@ func TestAbusesOfHTTP2EndTheirConnection(t *testing.T) {
 		})
 	}
 	stream := func(i int) uint32 { return uint32(1 + 2*i) }
-	f("rapid reset", tooManyReset, 1200, func(c *h2Client, i int) error {
+	f("rapid reset", tooManyReset, int(resetRate.most), func(c *h2Client, i int) error {
 		if err := c.get(stream(i), "/parked"); err != nil {
 			return err
 		}
 		return c.do(func(fr *http2.Framer) error { return fr.WriteRSTStream(stream(i), http2.ErrCodeCancel) })
 	})
-	f("flood of requests", tooManyOpened, 6000, func(c *h2Client, i int) error { return c.get(stream(i), "/quick") })
+	f("flood of requests", tooManyOpened, int(streamRate.most), func(c *h2Client, i int) error { return c.get(stream(i), "/quick") })
 	f("settings", tooManyOrders, 0, func(c *h2Client, i int) error {
 		return c.do(func(fr *http2.Framer) error {
 			return fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)})

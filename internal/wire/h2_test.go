@@ -293,6 +293,9 @@ func TestStreamsOfAConnectionAreBounded(t *testing.T) {
 	if s := c.await(5*time.Second, "the refusal", endsStream(21)); s.Type != http2.FrameRSTStream {
 		t.Errorf("the eleventh stream ended with %v", s)
 	}
+	for deadline := time.Now().Add(5 * time.Second); running.Load() < 10 && time.Now().Before(deadline); {
+		time.Sleep(2 * time.Millisecond)
+	}
 	close(let)
 	for i := range uint32(10) {
 		c.await(5*time.Second, fmt.Sprint("stream ", 1+2*i), func(s seen) bool { return s.status == "200" })

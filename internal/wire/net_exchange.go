@@ -58,7 +58,7 @@ func (n *Net) handle(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *netExchange) context() (context.Context, context.CancelFunc) {
-	if x.r.ContentLength == 0 {
+	if x.r.ContentLength == 0 || x.h2 != nil { // what viewers send is no upload to be kept
 		return context.WithCancel(x.r.Context())
 	}
 	return context.WithCancel(x.n.base)

@@ -87,6 +87,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 		metrics: newTLSMetrics(o.Registerer, o.Name),
 	}
 	t.hands.most = or(o.Handshakes, defaultHandshakes)
+	h2.acc, h2.room.acc = fast.acc, fast.acc // one listener, one account
 	// Session tickets are sealed with keys of base, which live as long as the listener.
 	t.base = &tls.Config{
 		NextProtos:         []string{protoH2, protoH1},

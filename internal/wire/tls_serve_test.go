@@ -96,6 +96,9 @@ func TestOP01OnePortSpeaksBothProtocols(t *testing.T) {
 		c.Close()
 		t.Error("a protocol nobody speaks was agreed on")
 	}
+	for deadline := time.Now().Add(5 * time.Second); testutil.ToFloat64(s.metrics.bad) < 3 && time.Now().Before(deadline); {
+		time.Sleep(2 * time.Millisecond)
+	}
 	if h1, h2, bad := testutil.ToFloat64(s.metrics.h1), testutil.ToFloat64(s.metrics.h2), testutil.ToFloat64(s.metrics.bad); h1 != 3 || h2 != 3 || bad != 3 {
 		t.Errorf("counted %v h1, %v h2, %v failed", h1, h2, bad)
 	}

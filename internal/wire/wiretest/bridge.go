@@ -54,7 +54,7 @@ func bridged(t *testing.T, addr string) (net.Conn, *bridge) {
 	b.client = &http.Transport{
 		DisableCompression: true,
 		Protocols:          new(http.Protocols),
-		HTTP2:              &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10},
+		HTTP2:              &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 256 << 10},
 		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			c, err := (&tls.Dialer{Config: clientConfig("h2")}).DialContext(ctx, network, addr)
 			if err == nil {
