@@ -180,6 +180,10 @@ func (f *flight) upstreamFailed(a answer) error {
 		return err
 	}
 	f.c.metrics.fillFailed(err)
+	if a.may.Store && a.may.Lifetime > a.may.InitialAge {
+		// It says itself that it may be used again, and is: for a second at most.
+		return f.share(a, landing{shared: !a.may.NoCache, fate: f.whoMayShare(a)})
+	}
 	a.may.Lifetime = 0
 	if why := a.may.Why; why == "" || why == web.WhyStatus {
 		return f.share(a, landing{remember: err})

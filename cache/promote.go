@@ -65,7 +65,7 @@ func (f *flight) promote() (done bool, err error) {
 	}
 	o := landing{object: &k.stored, how: Hit, joined: Joined, keep: k, vary: m.vary, shared: true,
 		fate: f.whoMayShare(answer{vary: m.vary})}
-	if !k.stored.fresh(now) {
+	if !k.stored.fresh(now) || f.q.Validate {
 		f.s.mu.Lock()
 		f.leader = nil // it too asks again
 		f.s.mu.Unlock()

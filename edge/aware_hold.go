@@ -152,7 +152,7 @@ func (a *Aware) retry(ctx context.Context, f *fill) (*web.Response, error) {
 // refresh asks for a playlist as viewers do: nothing happens where it is fresh.
 func (a *Aware) refresh(q *question) {
 	e := a.e
-	cq := q.lookup()
+	cq := a.e.wanted(q)
 	cq.NoPeer = e.owns(q.key)
 	f := &fill{e: e, q: *q, noPeer: cq.NoPeer}
 	e.cache.Ask(cq, f.run, func(o *cache.Object, _ cache.Outcome, _ error) {

@@ -106,7 +106,7 @@ func (p *prefetcher) start(target time.Duration) {
 // fetch asks for one object, and waits for nothing.
 func (p *prefetcher) fetch(q question, target time.Duration) {
 	e := p.a.e
-	cq := q.lookup()
+	cq := e.wanted(&q)
 	cq.NoPeer = e.owns(q.key)
 	f := &fill{e: e, q: q, noPeer: cq.NoPeer}
 	began := time.Now()

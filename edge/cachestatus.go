@@ -110,7 +110,7 @@ func (s *cacheStatus) member(t story, status int) string {
 	}
 	if t.how == cache.Revalidated {
 		t.upstream = 304
-		if t.fwd != fwdRequest {
+		if t.fwd != fwdRequest && t.fwd != fwdVary { // another variant is the answer to this too
 			t.fwd = fwdStale
 		}
 	}

@@ -123,10 +123,8 @@ type Options struct {
 	Usage    func() Usage
 	Sessions int
 
-	// What is known of what lies at a path: whether it is DVR or VOD, beyond what
-	// weir's own paths say, and how many bytes/s a client must take of it (0: not
-	// known). nil: nothing is.
-	Rewinds func(path string) bool
+	// MinRate is how many bytes a second a client must take of the segment at a
+	// path (0: not known). nil: of none.
 	MinRate func(path string) int64
 
 	Log        *slog.Logger          // nil: discard
@@ -272,13 +270,13 @@ func (e *Edge) TryServe(req *web.Request) (*web.Response, bool) {
 	if !ok {
 		return nil, false
 	}
-	if _, err := e.enter(req, &q); err != nil {
-		o.Release()
-		return e.refuse(req, q.class, err), true
-	}
 	if waits(req, o) {
 		o.Release()
 		return nil, false
+	}
+	if _, err := e.enter(req, &q); err != nil {
+		o.Release()
+		return e.refuse(req, q.class, err), true
 	}
 	resp, _ := e.answer(context.Background(), req, &q, o, lookedUp(o), "")
 	return resp, true
@@ -292,7 +290,7 @@ func (e *Edge) ask(ctx context.Context, req *web.Request, q question, t ticket) 
 	if e.opts.QueryAll && req.Method == http.MethodHead && (q.fwd == fwdURI || q.fwd == fwdVary) {
 		return e.pass(ctx, req, &q)
 	}
-	cq := q.lookup()
+	cq := e.wanted(&q)
 	cq.NoPeer = e.owns(q.key)
 	f := &fill{e: e, q: q, noPeer: cq.NoPeer}
 	o, how, err := e.cache.Get(ctx, cq, f.heard)

@@ -2,7 +2,9 @@ package edge
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"weir/internal/web"
 )
@@ -73,27 +75,30 @@ func cutFold(s, prefix string) (rest string, ok bool) {
 	return s[len(prefix):], true
 }
 
-// compared holds what is kept of an URI against a HEAD that the origin has just
-// answered. Where they differ it is of no use any more (RFC 9111 section 4.3.5).
-func (e *Edge) compared(q *question, resp *web.Response) {
+// compared holds what is kept of an URI against a HEAD that the origin, asked at
+// the time given, has just answered: where they agree it is as good as new, and
+// where they differ of no use any more (RFC 9111 section 4.3.5).
+func (e *Edge) compared(q *question, resp *web.Response, asked time.Time) {
 	o, _ := e.cache.Peek(q.lookup())
 	if o == nil {
 		return
 	}
-	defer o.Release()
-	if o.Status() != http.StatusOK {
+	status, sliced := o.Status(), o.Len() == 0 && o.Header().Has(slicesField)
+	kept := o.Header()
+	o.Release()
+	length := int64(-1)
+	if resp.Body != nil && resp.Get("Content-Encoding") == kept.Get("Content-Encoding") {
+		length = resp.Body.Len()
+	}
+	if status != http.StatusOK {
 		e.cache.Invalidate(q.key)
 		return
 	}
-	for _, name := range [...]string{"ETag", "Last-Modified"} {
-		if v := resp.Get(name); v != "" && v != o.Header().Get(name) {
-			e.cache.Invalidate(q.key)
-			return
-		}
-	}
-	if resp.Body != nil && resp.Body.Len() >= 0 && resp.Get("Content-Encoding") == o.Header().Get("Content-Encoding") {
-		if n := o.Len(); n >= 0 && n != resp.Body.Len() {
+	if sliced { // what is kept is the head alone
+		if said := resp.Get("ETag"); said != kept.Get("ETag") || length >= 0 && strconv.FormatInt(length, 10) != kept.Get(slicesField) {
 			e.cache.Invalidate(q.key)
 		}
+		return
 	}
+	e.cache.Refresh(q.lookup(), resp, length, asked)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"weir/cache"
 	"weir/internal/web"
@@ -85,7 +86,7 @@ func isIdempotent(method string) bool {
 func (e *Edge) servePassed(ctx context.Context, req *web.Request) (*web.Response, error) {
 	q, err := e.question(req)
 	if err == nil {
-		_, err = e.admit(&q)
+		_, err = e.enter(req, &q)
 	}
 	if err != nil {
 		return e.refuse(req, q.class, err), nil
@@ -100,10 +101,12 @@ func (e *Edge) servePassed(ctx context.Context, req *web.Request) (*web.Response
 // through" (RFC 9111 section 4).
 func (e *Edge) pass(ctx context.Context, req *web.Request, q *question) (*web.Response, error) {
 	out := &web.Request{Method: req.Method, Path: q.path, Query: q.query, Header: e.passedOn(req, q), Inform: req.Inform}
-	if req.Body != nil {
-		setLength(&out.Header, req.Body)
+	body, err := wholeBody(req.Body)
+	var resp *web.Response
+	asked := time.Now()
+	if err == nil {
+		resp, err = e.passToOrigins(ctx, out, body)
 	}
-	resp, err := e.passToOrigins(ctx, req, out)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -121,7 +124,7 @@ func (e *Edge) pass(ctx context.Context, req *web.Request, q *question) (*web.Re
 	case !isSafe(req.Method) && resp.Status < http.StatusBadRequest:
 		e.invalidated(req, q, resp)
 	case req.Method == http.MethodHead && resp.Status == http.StatusOK:
-		e.compared(q, resp)
+		e.compared(q, resp, asked)
 	}
 	e.status.tell(resp, story{how: cache.Pass, fwd: q.fwd, from: "origin"})
 	if isRead(req.Method) {
@@ -139,13 +142,5 @@ func (e *Edge) hideCORS(req *web.Request, resp *web.Response) {
 		for _, name := range [...]string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers"} {
 			resp.Header.Del(name)
 		}
-	}
-}
-
-// setLength says how long a body is that is all there: what came in chunks
-// need not go on in chunks.
-func setLength(h *web.Header, body any) {
-	if b, ok := body.(interface{ Len() int }); ok && !h.Has("Content-Length") {
-		h.Add("Content-Length", strconv.Itoa(b.Len()))
 	}
 }

@@ -1,36 +1,58 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
-	"sync"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"weir/internal/web"
 )
 
-// uploadTime bounds how long a request that is passed on may take until its
-// body is all sent. Each adapter bounds it closer, by what it waits for bytes.
-const uploadTime = time.Hour
+// What a request that is passed on may carry, in bytes, whatever its listener
+// lets through, and how slowly an origin may take it, in bytes a second.
+const (
+	maxPassed  = 64 << 20
+	passedRate = 64 << 10
+)
 
-// linger is how long an answer that came before the request's body had ended
-// waits for that end.
-const linger = time.Second
+var errPassedLarge = &web.Error{Status: http.StatusRequestEntityTooLarge, Reason: "body_too_large",
+	Err: errors.New("the request's body is larger than what is passed on")}
+
+// wholeBody returns the body of a request, nil if it has none. It is here whole
+// before an origin hears of the request: what breaks off, or is malformed, on
+// its way here is never begun there, and no origin waits for a slow viewer.
+func wholeBody(r io.Reader) ([]byte, error) {
+	if r == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxPassed+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxPassed:
+		return nil, errPassedLarge
+	case body == nil:
+		body = []byte{}
+	}
+	return body, nil
+}
 
 // passToOrigins asks one origin. Another is asked only where the first gave no
-// answer, nothing of a body was read, and the request may be sent twice: "A
-// proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110 section
-// 9.2.2).
-func (e *Edge) passToOrigins(ctx context.Context, req, out *web.Request) (*web.Response, error) {
-	body := newUpload(req.Body)
+// answer and the request may be sent twice: "A proxy MUST NOT automatically
+// retry non-idempotent requests" (RFC 9110 section 9.2.2).
+func (e *Edge) passToOrigins(ctx context.Context, out *web.Request, body []byte) (*web.Response, error) {
+	if body != nil {
+		out.Header.Set("Content-Length", strconv.Itoa(len(body))) // it need not go on in chunks
+	}
 	well, resting := e.origins.order(time.Now())
 	var last error = errNoOrigin
 	for i, o := range append(well, resting...) {
 		if i > 0 {
-			if !isIdempotent(req.Method) || body.touched() {
+			if !isIdempotent(out.Method) {
 				break
 			}
 			e.metrics.failovers.WithLabelValues("origin").Inc()
@@ -41,8 +63,6 @@ func (e *Edge) passToOrigins(ctx context.Context, req, out *web.Request) (*web.R
 			return resp, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case body.err() != nil:
-			return nil, body.err() // it was who asked who failed
 		}
 		last = err
 	}
@@ -50,31 +70,17 @@ func (e *Edge) passToOrigins(ctx context.Context, req, out *web.Request) (*web.R
 }
 
 // passTo asks one origin for one viewer.
-func (e *Edge) passTo(ctx context.Context, o Origin, out *web.Request, body *upload) (*web.Response, error) {
+func (e *Edge) passTo(ctx context.Context, o Origin, out *web.Request, body []byte) (*web.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	timeout := e.opts.OriginTimeout
 	if body != nil {
-		timeout += uploadTime
-	}
-	var late *time.Timer
-	if body != nil {
-		// An origin answers when it has all: its time begins then.
 		out = out.Clone()
-		out.Body = body
-		late = time.AfterFunc(uploadTime, func() { cancel(errHead) })
-		body.onEnd(func() { late.Reset(e.opts.OriginTimeout) })
+		out.Body = bytes.NewReader(body)
 	}
+	timeout := e.opts.OriginTimeout + time.Duration(len(body))*time.Second/passedRate
 	resp, err := e.exchange(ctx, cancel, o.Handler, "origin", out, timeout)
-	if late != nil {
-		body.onEnd(nil)
-		if !late.Stop() && err == nil {
-			resp.Close()
-			err = errHead
-		}
-	}
 	if err != nil {
-		body.stop()
-		if body.err() == nil && web.ReasonOf(err) == reasonUnreachable {
+		switch web.ReasonOf(err) {
+		case reasonUnreachable, reasonClosed:
 			e.originFailed(o.Name, err)
 		}
 		return nil, err
@@ -82,14 +88,8 @@ func (e *Edge) passTo(ctx context.Context, o Origin, out *web.Request, body *upl
 	if e.origins.succeeded(o.Name) {
 		e.log.Info("origin answers again", "origin", o.Name)
 	}
-	body.settle()
 	if h, ok := resp.Body.(*held); ok {
-		d, drains := h.Body.(web.Drainer)
-		switch {
-		case out.Method == http.MethodHead: // it is a length, and nothing comes of it
-			h.cancel(nil)
-			resp.Body = h.Body
-		case drains:
+		if d, ok := h.Body.(web.Drainer); ok {
 			resp.Body = &passedBody{h, d}
 		}
 	}
@@ -109,128 +109,3 @@ func (p *passedBody) Drain(ctx context.Context, w io.Writer) (int64, error) {
 
 // Err returns why the body was aborted, if it says.
 func (p *passedBody) Err() error { return web.AbortReason(p.Body) }
-
-// An upload is a request's body on its way through: it remembers whether
-// anything was read and how it ended, and stops at once when its exchange is
-// over, whoever still wants to read.
-type upload struct {
-	from io.Reader
-	read atomic.Bool // a byte, or the end, was asked for
-	over atomic.Bool // nobody may read any more
-	end  chan struct{}
-
-	busy   chan struct{} // a mutex that is held while reading, for as long as that takes
-	failed error         // guarded by busy; other than io.EOF
-	ended  bool          // guarded by busy
-
-	endMu sync.Mutex // guards told
-	told  func()
-}
-
-// newUpload returns nil for no body.
-func newUpload(r io.Reader) *upload {
-	if r == nil {
-		return nil
-	}
-	return &upload{from: r, end: make(chan struct{}), busy: make(chan struct{}, 1)}
-}
-
-var errUploadOver = errors.New("the exchange is over")
-
-// Read implements [io.Reader].
-func (u *upload) Read(p []byte) (int, error) {
-	u.read.Store(true)
-	u.lock()
-	defer u.unlock()
-	if u.over.Load() {
-		return 0, errUploadOver
-	}
-	if u.ended {
-		return 0, u.last()
-	}
-	n, err := u.from.Read(p)
-	if err != nil {
-		u.ended = true
-		if err != io.EOF {
-			u.failed = err
-		}
-		close(u.end)
-		u.tell()
-	}
-	return n, err
-}
-
-func (u *upload) lock()   { u.busy <- struct{}{} }
-func (u *upload) unlock() { <-u.busy }
-
-// last is what the body ended with. The caller holds busy.
-func (u *upload) last() error {
-	if u.failed != nil {
-		return u.failed
-	}
-	return io.EOF
-}
-
-func (u *upload) tell() {
-	u.endMu.Lock()
-	defer u.endMu.Unlock()
-	if u.told != nil {
-		u.told()
-	}
-}
-
-// onEnd has f called at the body's end; at once if that has come.
-func (u *upload) onEnd(f func()) {
-	u.endMu.Lock()
-	defer u.endMu.Unlock()
-	u.told = f
-	select {
-	case <-u.end:
-		if f != nil {
-			f()
-		}
-	default:
-	}
-}
-
-func (u *upload) touched() bool { return u != nil && u.read.Load() }
-
-// err returns why the body broke off, nil if it did not.
-func (u *upload) err() error {
-	if u == nil {
-		return nil
-	}
-	u.lock()
-	defer u.unlock()
-	return u.failed
-}
-
-// stop ends reading, and waits for a read under way.
-func (u *upload) stop() {
-	if u == nil || !u.read.Load() {
-		return // nobody began: another origin may
-	}
-	u.over.Store(true)
-	u.lock()
-	defer u.unlock()
-}
-
-// settle is called when the answer is there. An origin may answer before it has
-// read all, and so may go on reading; a handler that returns must not leave a
-// reader of the request's body behind.
-func (u *upload) settle() {
-	if u == nil {
-		return
-	}
-	wait := time.NewTimer(linger)
-	defer wait.Stop()
-	if u.read.Load() {
-		select {
-		case <-u.end:
-		case <-wait.C:
-		}
-	}
-	u.over.Store(true)
-	u.lock()
-	defer u.unlock()
-}

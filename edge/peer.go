@@ -59,6 +59,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 		if stale := e.why(&q); stale != nil {
 			stale.Release()
 		}
+		cq.Recorded = e.recorded(q.path)
 		f := &fill{e: e, q: q, noPeer: true, peer: true}
 		var err error
 		o, how, err = e.cache.Get(ctx, cq, f.heard)

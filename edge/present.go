@@ -70,7 +70,7 @@ func (e *Edge) open(q *question, resp *web.Response) {
 
 // again asks for an object whose slices were found to be of the past.
 func (e *Edge) again(ctx context.Context, q *question, noPeer bool) (*web.Response, error) {
-	cq := q.lookup()
+	cq := e.wanted(q)
 	cq.NoPeer = noPeer || e.owns(q.key)
 	f := &fill{e: e, q: *q, noPeer: cq.NoPeer}
 	o, _, err := e.cache.Get(ctx, cq, f.run)

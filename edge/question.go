@@ -29,8 +29,16 @@ type question struct {
 	tokenErr error // of the token's form
 }
 
+// lookup is what the cache is asked whether it has it.
 func (q *question) lookup() cache.Query {
 	return cache.Query{Key: q.key, Header: q.header, Class: q.class, Validate: q.validate}
+}
+
+// wanted is lookup where the answer may have to be fetched, and kept.
+func (e *Edge) wanted(q *question) cache.Query {
+	cq := q.lookup()
+	cq.Recorded = e.recorded(q.path)
+	return cq
 }
 
 // keyMark stands between path and query in a key. It is in no clean path,

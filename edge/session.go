@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/cache"
+	"weir/edge/schedule"
 	"weir/internal/limit"
 	"weir/internal/web"
 )
@@ -47,7 +48,7 @@ func (e *Edge) inOrder(req *web.Request, q *question, t ticket) error {
 // priorityOf says what a request is for, a playlist being of a session that begins.
 func (e *Edge) priorityOf(q *question) priority {
 	switch {
-	case rewinds(q.path) || e.opts.Rewinds != nil && e.opts.Rewinds(q.path):
+	case e.recorded(q.path):
 		return rewinding
 	case q.class == cache.Playlist:
 		return joining
@@ -55,6 +56,12 @@ func (e *Edge) priorityOf(q *question) priority {
 		return live
 	}
 	return playing // keys, and what is no media
+}
+
+// recorded reports whether what lies at a path is DVR or VOD: as weir's own paths
+// tell, or the playlist that lists it.
+func (e *Edge) recorded(path string) bool {
+	return rewinds(path) || e.aware.Kind(path) == schedule.VOD
 }
 
 // rewinds tells by weir's own paths what is not live: start-over and catch-up

@@ -84,7 +84,7 @@ func (e *Edge) sliceFill(o *object, p part) (cache.Query, *fill) {
 		f.q.key = key
 	}
 	f.noPeer = o.noPeer || e.owns(f.q.key)
-	return cache.Query{Key: key, Header: o.q.header, Class: cache.Other, NoPeer: f.noPeer}, f
+	return cache.Query{Key: key, Header: o.q.header, Class: cache.Other, Recorded: true, NoPeer: f.noPeer}, f
 }
 
 // is reports whether resp is the 206 with just this part of this version.

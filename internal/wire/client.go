@@ -138,6 +138,11 @@ func (c *Client) Serve(ctx context.Context, req *web.Request) (*web.Response, er
 	}
 	if err == nil && !stopped { // too late: the body is being cancelled
 		_ = in.Body.Close()
+		// Whoever cancels life may not have got to it yet.
+		if err = context.Cause(ctx); err == nil {
+			err = errHeadLate
+		}
+		cancel(err)
 		err = context.Cause(life)
 		c.done()
 	}
