@@ -55,6 +55,10 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 		return
 	}
 	keys := rep.New[max(0, len(rep.New)-maxAhead):]
+	if !a.e.mayPrefetch() {
+		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
+		return
+	}
 	p.mu.Lock()
 	if now.Sub(p.settled) >= settleEvery {
 		p.settle(now)

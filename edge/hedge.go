@@ -159,7 +159,10 @@ func (f *fill) askHedged(ctx context.Context, first, second Origin, req *web.Req
 			e.metrics.hedges.WithLabelValues("withheld").Inc()
 			return
 		}
-		resp, err := f.askOrigin(ctx, second, req, &r.second)
+		// Interim answers come from the first alone: nobody wants them twice.
+		also := req.Clone()
+		also.Inform = nil
+		resp, err := f.askOrigin(ctx, second, also, &r.second)
 		switch {
 		case good(resp, err) && !r.win():
 			resp.Close()

@@ -465,3 +465,39 @@ func TestClientOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// The context of a request ends at the very moment that its answer comes, as those
+// of hedged requests do: its place among the connections is given back once.
+func TestAContextThatEndsWithTheAnswerGivesItsPlaceBackOnce(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("ok")) }))
+	defer srv.Close()
+	base, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(ClientOptions{Base: base, MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	took := 500 * time.Microsecond
+	for i := range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		timer := time.AfterFunc(took*time.Duration(i%40)/20, cancel)
+		resp, err := c.Serve(ctx, &web.Request{Method: "GET", Path: "/"})
+		if err == nil {
+			took = (7*took + time.Since(start)) / 8
+			resp.Close()
+		} else if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		timer.Stop()
+		cancel()
+	}
+	for end := time.Now().Add(5 * time.Second); len(c.pool.slots) > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if n := len(c.pool.slots); n != 0 {
+		t.Errorf("%d places were not given back", n)
+	}
+}

@@ -41,7 +41,12 @@ func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 	x := &fastExchange{f: f, record: f.acc.begin(), conn: ctx.Conn()}
 	x.remote = addrPort(ctx.RemoteAddr())
 	resp := x.answer(ctx)
-	x.pace = newPace(x.conn, max(f.rate, resp.MinRate), f.stall)
+	rate := max(f.rate, resp.MinRate)
+	if x.pace = newPace(x.conn, rate, f.stall); resp.MinRate > 0 {
+		if l := lineOf(x.conn); l != nil { // over TLS it is what lies beneath that is paced
+			l.pace.rate = rate
+		}
+	}
 	defer func() {
 		if v := recover(); v != nil { // from the body's methods
 			x.caught(v)

@@ -33,6 +33,7 @@ type TLS struct {
 	fast    *Fast
 	net     *Net
 	base    *tls.Config
+	gate    Gate // nil: all pass
 	h1, h2  *handover
 	hands   handshakes
 	patient time.Duration // HandshakeTimeout
@@ -62,6 +63,8 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	case o.HandshakeTimeout < 0 || o.Handshakes < 0 || o.Streams < 0:
 		return nil, fmt.Errorf("wire.TLSOptions of %q: a limit is negative", o.Name)
 	}
+	gate := o.Gate
+	o.Gate = nil // it is asked here, before the handshake
 	fast, err := NewFast(o.FastOptions)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	t := &TLS{
 		fast:    fast,
 		net:     h2,
+		gate:    gate,
 		h1:      newHandover(),
 		h2:      newHandover(),
 		patient: or(o.HandshakeTimeout, defaultHeaderTimeout),
@@ -181,8 +185,19 @@ func (t *TLS) accept(ln net.Listener) error {
 			t.turnAway(c)
 			continue
 		}
+		from := addrPort(c.RemoteAddr()).Addr()
+		if t.gate != nil && !t.gate.Enter(from) {
+			t.fast.room.note(c, tooManyOfOne)
+			_ = c.Close()
+			continue
+		}
 		t.open.Add(1)
-		line := newLine(c, t.net.rate, t.net.stall, func() { t.open.Add(-1) })
+		line := newLine(c, t.net.rate, t.net.stall, func() {
+			t.open.Add(-1)
+			if t.gate != nil {
+				t.gate.Leave(from)
+			}
+		})
 		t.hands.begin(line)
 		go t.shake(line)
 	}

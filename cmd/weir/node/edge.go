@@ -132,6 +132,7 @@ func (b *edgeNode) makeAware(cfg *config.Edge) error {
 		Bytes:      int64(p.Memory),
 		Registerer: b.o.Registry,
 	})
+	b.rate = b.aware.Rate
 	return nil
 }
 
