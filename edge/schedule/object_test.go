@@ -99,10 +99,26 @@ func TestRenditionsWithoutEndAreBounded(t *testing.T) {
 func TestAPlaylistThatIsTooMuchIsIgnored(t *testing.T) {
 	b := New(Options{Bytes: 1 << 20})
 	tell(t, b, 0, window(10, 5), as("/v/small.m3u8"))
-	expect(t, "verdict", tell(t, b, 0, window(10, 10_000)).Verdict, Ignored)
+	expect(t, "verdict", tell(t, b, 0, window(10, 10_000, "#EXT-X-ENDLIST\n")).Verdict, Ignored)
 	if n, bytes := b.Size(); n > 1 || bytes > 4<<10 {
 		t.Errorf("%d renditions, %d bytes are left", n, bytes)
 	}
+}
+
+// Of a list of hours that grows the end is kept track of, as far as it goes back
+// for the guard, and how long it is.
+func TestOfALongListTheEndIsTracked(t *testing.T) {
+	b := New(Options{})
+	expect(t, "first", tell(t, b, 0, window(0, 10_000)).Verdict, First)
+	rep := tell(t, b, 2, window(0, 10_001))
+	expect(t, "next", fmt.Sprint(rep.Verdict, rep.New), "newer [/v/seg10000.ts]")
+	expect(t, "tracked", len(b.objects), maxTracked+1)
+	expect(t, "older", tell(t, b, 3, window(0, 10_000)).Verdict, Older)
+	rep = tell(t, b, 4, "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-SKIP:SKIPPED-SEGMENTS=10000\n#EXTINF:2,\nseg10000.ts\n#EXTINF:2,\nseg10001.ts\n")
+	expect(t, "a delta", fmt.Sprint(rep.Verdict, rep.New), "newer [/v/seg10001.ts]")
+	lim, _ := b.Limit("/v/index.m3u8", "", at(4))
+	expect(t, "its length", lim.Media, "11h6m50s")
+	expect(t, "given up", len(tell(t, b, 100, window(0, 10_003)).Expired), 0)
 }
 
 func TestURIsThatLeadElsewhereAreNoObjects(t *testing.T) {

@@ -145,24 +145,35 @@ func (r *rendition) keys() (keys []string) {
 	return keys
 }
 
+// maxTracked is how many segments of a playlist that still grows are kept track
+// of, from its end: a DVR list of hours is renewed with every segment, for every
+// point that somebody starts over from.
+const maxTracked = 2_000
+
 // list makes what v lists what r lists.
 func (b *Book) list(r *rendition, v *Version, rep *Report) {
 	l := v.Listing
 	was, first := r.entries, r.first
 	had := rep.Verdict != First
-	if l.Skipped > 0 && (l.Sequence < first || l.Sequence+uint64(l.Skipped) > first+uint64(len(was))) {
+	segments, carried := l.Segments, l.Skipped
+	if !l.End {
+		segments = segments[max(0, len(segments)-maxTracked):]
+		carried = min(carried, maxTracked-len(segments))
+	}
+	base := l.Sequence + uint64(l.Skipped) + uint64(len(l.Segments)-len(segments)) // the number of the first of segments
+	begin := base - uint64(carried)
+	if carried > 0 && (begin < first || base > first+uint64(len(was))) {
 		return // it leaves out what is not known: the next whole one says
 	}
-	now := make([]entry, 0, l.Skipped+len(l.Segments))
-	if l.Skipped > 0 {
-		from := l.Sequence - first
-		now = append(now, was[from:from+uint64(l.Skipped)]...)
+	now := make([]entry, 0, carried+len(segments))
+	if carried > 0 {
+		now = append(now, was[begin-first:base-first]...)
 	}
 	kept := len(now) // mentions that go over from was
 	names := namer{b: b, r: r, v: v}
-	for i := range l.Segments {
-		s := &l.Segments[i]
-		n := l.Sequence + uint64(l.Skipped+i)
+	for i := range segments {
+		s := &segments[i]
+		n := base + uint64(i)
 		var e entry
 		if n >= first && n-first < uint64(len(was)) && was[n-first].uri == s.URI && rep.Verdict != Restarted && kept == len(now) {
 			e = was[n-first]
@@ -172,11 +183,16 @@ func (b *Book) list(r *rendition, v *Version, rep *Report) {
 		}
 		now = append(now, e)
 	}
-	r.entries, r.first = now, l.Sequence
-	r.total = 0
+	r.entries, r.first = now, begin
+	r.total = time.Duration(l.Skipped-carried) * r.target
+	for i := range l.Segments {
+		r.total += l.Segments[i].Duration
+	}
+	for i := range carried {
+		r.total += now[i].dur
+	}
 	var cost int64
 	for i := range now {
-		r.total += now[i].dur
 		cost += entryCost + int64(len(now[i].uri))
 	}
 	r.charge(b, cost-r.entryCost)
@@ -210,8 +226,7 @@ func (b *Book) list(r *rendition, v *Version, rep *Report) {
 	// What is not listed any more.
 	for i := range was {
 		n := first + uint64(i)
-		at := n - l.Sequence // wraps where it is before: that is large too
-		if n >= l.Sequence && at < uint64(kept) {
+		if n >= begin && n-begin < uint64(kept) {
 			continue
 		}
 		b.unref(&was[i], v.Now)
