@@ -42,6 +42,9 @@ func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 	x.remote = addrPort(ctx.RemoteAddr())
 	resp := x.answer(ctx)
 	x.pace = newPace(x.conn, max(f.rate, resp.MinRate), f.stall)
+	if l := lineOf(x.conn); l != nil {
+		l.pace.rate = x.pace.rate // it is paced there, and the next answer sets its own
+	}
 	defer func() {
 		if v := recover(); v != nil { // from the body's methods
 			x.caught(v)
