@@ -41,11 +41,9 @@ func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 	x := &fastExchange{f: f, record: f.acc.begin(), conn: ctx.Conn()}
 	x.remote = addrPort(ctx.RemoteAddr())
 	resp := x.answer(ctx)
-	rate := max(f.rate, resp.MinRate)
-	if x.pace = newPace(x.conn, rate, f.stall); resp.MinRate > 0 {
-		if l := lineOf(x.conn); l != nil { // over TLS it is what lies beneath that is paced
-			l.pace.rate = rate
-		}
+	x.pace = newPace(x.conn, max(f.rate, resp.MinRate), f.stall)
+	if l := lineOf(x.conn); l != nil {
+		l.pace.rate = x.pace.rate // it is paced there, and the next answer sets its own
 	}
 	defer func() {
 		if v := recover(); v != nil { // from the body's methods

@@ -324,3 +324,17 @@ func TestHostMustBeTheAuthority(t *testing.T) {
 		t.Errorf("the same twice: status %s", s.status)
 	}
 }
+
+// A header of more fields than anybody needs is refused over HTTP/2 as over HTTP/1.1.
+func TestManyFieldsOverHTTP2AreRefused(t *testing.T) {
+	_, addr := startTLS(t, TLSOptions{FastOptions: FastOptions{MaxHeader: 64 << 10, Handler: unreached(t)}})
+	c := dialH2(t, addr)
+	var more []string
+	for i := range maxFields + 1 {
+		more = append(more, fmt.Sprint("x-", i), "1")
+	}
+	_ = c.get(1, "/", more...)
+	if s := c.await(5*time.Second, "the answer", func(s seen) bool { return s.StreamID == 1 && s.status != "" }); s.status != "431" {
+		t.Errorf("status %s", s.status)
+	}
+}

@@ -61,7 +61,14 @@ const turnedAway = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRet
 // turnAway ends a connection for which there is no room, and never waits for it. Whoever
 // speaks TLS is not told why.
 func (r *room) turnAway(c net.Conn, why refusal) {
-	r.note(c, why)
+	r.turned[why].Inc()
+	if dropped, ok := r.warned[why].pass(time.Now()); ok {
+		if why == tooManyOfOne {
+			r.acc.log.Info("connection refused: its address has as many as it may", "remote", c.RemoteAddr().String(), "dropped", dropped)
+		} else {
+			r.acc.log.Warn("connection refused: as many as may be are open", "limit", r.most, "remote", c.RemoteAddr().String(), "dropped", dropped)
+		}
+	}
 	if _, ok := c.(*tls.Conn); ok {
 		_ = c.Close()
 		return
@@ -74,18 +81,6 @@ func (r *room) turnAway(c net.Conn, why refusal) {
 		})
 	default:
 		_ = c.Close()
-	}
-}
-
-// note counts a connection that is turned away, and says so now and then.
-func (r *room) note(c net.Conn, why refusal) {
-	r.turned[why].Inc()
-	if dropped, ok := r.warned[why].pass(time.Now()); ok {
-		if why == tooManyOfOne {
-			r.acc.log.Info("connection refused: its address has as many as it may", "remote", c.RemoteAddr().String(), "dropped", dropped)
-		} else {
-			r.acc.log.Warn("connection refused: as many as may be are open", "limit", r.most, "remote", c.RemoteAddr().String(), "dropped", dropped)
-		}
 	}
 }
 

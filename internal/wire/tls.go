@@ -33,15 +33,14 @@ type TLS struct {
 	fast    *Fast
 	net     *Net
 	base    *tls.Config
-	gate    Gate // nil: all pass
 	h1, h2  *handover
 	hands   handshakes
 	patient time.Duration // HandshakeTimeout
 	most    int64         // connections
+	gate    Gate          // nil: all pass
 	open    atomic.Int64
 	acc     *account
 	metrics *tlsMetrics
-	warned  throttle
 
 	mu      sync.Mutex
 	ln      net.Listener  // guarded by mu; nil: not served yet
@@ -64,7 +63,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 		return nil, fmt.Errorf("wire.TLSOptions of %q: a limit is negative", o.Name)
 	}
 	gate := o.Gate
-	o.Gate = nil // it is asked here, before the handshake
+	o.Gate = nil // it is asked before the handshake, for both protocols
 	fast, err := NewFast(o.FastOptions)
 	if err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 		Handler: quickly(o.Handler), Log: o.Log, Registerer: o.Registerer, Name: o.Name,
 		MaxHeader: o.MaxHeader, MaxBody: or(o.MaxBody, defaultSmallBody), HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
 		ProgressTimeout: or(o.HeaderTimeout, defaultHeaderTimeout),
-		MinSendRate:     o.MinSendRate, WriteStall: o.WriteStall, AccessLog: o.AccessLog,
+		MinSendRate:     o.MinSendRate, WriteStall: o.WriteStall, AccessLog: o.AccessLog, Meter: o.Meter,
 	}, or(o.Streams, defaultStreams))
 	if err != nil {
 		return nil, err
@@ -82,11 +81,11 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	t := &TLS{
 		fast:    fast,
 		net:     h2,
-		gate:    gate,
 		h1:      newHandover(),
 		h2:      newHandover(),
 		patient: or(o.HandshakeTimeout, defaultHeaderTimeout),
 		most:    int64(or(o.Concurrency, defaultConnections)),
+		gate:    gate,
 		acc:     fast.acc,
 		metrics: newTLSMetrics(o.Registerer, o.Name),
 	}
@@ -182,33 +181,24 @@ func (t *TLS) accept(ln net.Listener) error {
 		}
 		pause = 0
 		if t.open.Load() >= t.most {
-			t.turnAway(c)
+			t.fast.room.turnAway(tls.Server(c, t.base), tooMany)
 			continue
 		}
-		from := addrPort(c.RemoteAddr()).Addr()
-		if t.gate != nil && !t.gate.Enter(from) {
-			t.fast.room.note(c, tooManyOfOne)
-			_ = c.Close()
+		a := addrPort(c.RemoteAddr()).Addr()
+		if t.gate != nil && !t.gate.Enter(a) {
+			t.fast.room.turnAway(tls.Server(c, t.base), tooManyOfOne)
 			continue
 		}
 		t.open.Add(1)
 		line := newLine(c, t.net.rate, t.net.stall, func() {
 			t.open.Add(-1)
 			if t.gate != nil {
-				t.gate.Leave(from)
+				t.gate.Leave(a)
 			}
 		})
 		t.hands.begin(line)
 		go t.shake(line)
 	}
-}
-
-func (t *TLS) turnAway(c net.Conn) {
-	t.metrics.full.Inc()
-	if dropped, ok := t.warned.pass(time.Now()); ok {
-		t.acc.log.Warn("connection refused: as many as may be are open", "limit", t.most, "remote", c.RemoteAddr().String(), "dropped", dropped)
-	}
-	_ = c.Close()
 }
 
 // Shutdown stops accepting, lets handshakes end for a second, and shuts down what serves

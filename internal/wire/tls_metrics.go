@@ -4,10 +4,10 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // tlsMetrics are what a TLS listener counts beside its requests.
 type tlsMetrics struct {
-	h1, h2, weak, bad, slow, left, crowded, full prometheus.Counter // handshakes
-	seconds                                      prometheus.Histogram
-	abuse                                        [abuses]prometheus.Counter
-	warned                                       throttle
+	h1, h2, weak, bad, slow, left, crowded prometheus.Counter // handshakes
+	seconds                                prometheus.Histogram
+	abuse                                  [abuses]prometheus.Counter
+	warned                                 throttle
 }
 
 func newTLSMetrics(reg prometheus.Registerer, listener string) *tlsMetrics {
@@ -23,7 +23,7 @@ func newTLSMetrics(reg prometheus.Registerer, listener string) *tlsMetrics {
 	m := &tlsMetrics{
 		h1: hands.WithLabelValues("h1"), h2: hands.WithLabelValues("h2"),
 		weak: hands.WithLabelValues("weak_cipher"), bad: hands.WithLabelValues("failed"), slow: hands.WithLabelValues("timeout"),
-		left: hands.WithLabelValues("left"), crowded: hands.WithLabelValues("crowded_out"), full: hands.WithLabelValues("no_room"),
+		left: hands.WithLabelValues("left"), crowded: hands.WithLabelValues("crowded_out"),
 		seconds: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_tls_handshake_seconds", ConstLabels: l,
 			Help:    "Time from a connection's start to the end of its handshake, of those that succeeded.",

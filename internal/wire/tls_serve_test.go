@@ -290,7 +290,7 @@ func TestConnectionsOverTLSAreBounded(t *testing.T) {
 		c.Close()
 		t.Error("a fourth connection was served")
 	}
-	if n := testutil.ToFloat64(s.metrics.full); n != 1 {
+	if n := testutil.ToFloat64(s.fast.room.turned[tooMany]); n != 1 {
 		t.Errorf("counted %v", n)
 	}
 	open[1].Close()
@@ -356,3 +356,92 @@ func TestTLSCounts(t *testing.T) {
 		t.Error(problems, err)
 	}
 }
+
+// Who has as many connections as an address may is turned away before a handshake, over
+// whichever protocol he has them, and is let in again when one of them ends.
+func TestGateIsAskedBeforeTheHandshake(t *testing.T) {
+	d := &doorman{most: 2}
+	s := newTLSFor(t, TLSOptions{FastOptions: FastOptions{Handler: hello, Gate: d}})
+	addr, stop := run(t, s)
+	var open []*tls.Conn
+	for _, proto := range []string{"http/1.1", "h2"} {
+		c, err := tls.Dial("tcp", addr, insecure(proto))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	if c, err := tls.Dial("tcp", addr, insecure("h2")); err == nil {
+		c.Close()
+		t.Error("a third connection of one address was served")
+	}
+	if n := testutil.ToFloat64(s.fast.room.turned[tooManyOfOne]); n != 1 {
+		t.Errorf("counted %v", n)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	for deadline := time.Now().Add(5 * time.Second); d.count() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are counted as there", d.count())
+		}
+	}
+	stop()
+	if d.left > 0 {
+		t.Errorf("%d left who never came", d.left)
+	}
+}
+
+// An answer that wants a higher rate than the listener's is cut for who does not keep it up,
+// over both protocols: a rendition has a rate below which it cannot be played.
+func TestAnswerDemandsARateOverTLS(t *testing.T) {
+	for _, h2 := range []bool{true, false} {
+		gone := make(chan struct{})
+		s, addr := startTLS(t, TLSOptions{FastOptions: FastOptions{MinSendRate: 1, WriteStall: time.Second, Handler: web.HandlerFunc(
+			func(context.Context, *web.Request) (*web.Response, error) {
+				resp := web.NewResponse(200, endless{web.Bytes(make([]byte, 64<<20)), gone})
+				resp.MinRate = 64 << 20
+				return resp, nil
+			})}})
+		tr := &http.Transport{TLSClientConfig: insecure(), Protocols: new(http.Protocols),
+			HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}}
+		tr.Protocols.SetHTTP1(!h2)
+		tr.Protocols.SetHTTP2(h2)
+		resp, err := (&http.Client{Transport: tr}).Get("https://" + addr + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		go func() {
+			for b := make([]byte, 32<<10); ; time.Sleep(50 * time.Millisecond) {
+				if _, err := resp.Body.Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		select {
+		case <-gone:
+		case <-time.After(15 * time.Second):
+			t.Fatalf("h2 %v: a reader of a hundredth of the rate is still served", h2)
+		}
+		t.Logf("h2 %v: cut after %v", h2, time.Since(start))
+		resp.Body.Close()
+		tr.CloseIdleConnections()
+		if n := testutil.ToFloat64(s.acc.slow); n != 1 {
+			for deadline := time.Now().Add(3 * time.Second); testutil.ToFloat64(s.acc.slow) != 1; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("h2 %v: %v counted as slow", h2, n)
+				}
+			}
+		}
+	}
+}
+
+// endless tells when it was closed.
+type endless struct {
+	web.Body
+	gone chan struct{}
+}
+
+func (e endless) Close() { close(e.gone); e.Body.Close() }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/textproto"
 	"net/url"
@@ -106,7 +107,14 @@ func (b *bridge) one() bool {
 	if err != nil || len(words) != 3 {
 		return false
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			fmt.Fprintf(b.down, "HTTP/1.1 %d %s\r\n", code, http.StatusText(code))
+			_ = http.Header(header).Write(b.down)
+			_, err := fmt.Fprint(b.down, "\r\n")
+			return err
+		},
+	}))
 	defer cancel()
 	req := (&http.Request{
 		Method: words[0], Host: header.Get("Host"), Header: http.Header(header),
@@ -118,7 +126,7 @@ func (b *bridge) one() bool {
 	for name := range strings.SplitSeq(header.Get("Connection"), ",") {
 		header.Del(strings.TrimSpace(name))
 	}
-	for _, name := range []string{"Connection", "Host", "Keep-Alive", "Upgrade", "Te", "Transfer-Encoding", "Content-Length"} {
+	for _, name := range []string{"Connection", "Host", "Keep-Alive", "Upgrade", "Te", "Transfer-Encoding", "Content-Length", "Trailer"} {
 		header.Del(name)
 	}
 	b.calm = make(chan struct{})
@@ -161,7 +169,15 @@ func (b *bridge) body(req *http.Request) (sent <-chan struct{}) {
 		close(done)
 		return done
 	}
-	req.Body = &uploading{r: r, chunked: req.ContentLength < 0, b: b, done: done}
+	for name := range strings.SplitSeq(req.Header.Get("Trailer"), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			if req.Trailer == nil {
+				req.Trailer = http.Header{}
+			}
+			req.Trailer[name] = nil
+		}
+	}
+	req.Body = &uploading{r: r, chunked: req.ContentLength < 0, trailer: req.Trailer, b: b, done: done}
 	return done
 }
 
@@ -169,6 +185,7 @@ func (b *bridge) body(req *http.Request) (sent <-chan struct{}) {
 type uploading struct {
 	r       io.Reader
 	chunked bool
+	trailer http.Header // announced, to be filled in
 	b       *bridge
 	done    chan struct{}
 	once    sync.Once
@@ -181,8 +198,11 @@ func (r *uploading) Read(p []byte) (int, error) {
 	}
 	if err == io.EOF {
 		r.once.Do(func() {
-			if r.chunked {
-				_, _ = r.b.r.Discard(2)
+			if r.chunked { // the trailer, and the line that ends it
+				fields, _ := textproto.NewReader(r.b.r).ReadMIMEHeader()
+				for name := range r.trailer {
+					r.trailer[name] = fields[name]
+				}
 			}
 			close(r.done)
 		})

@@ -201,7 +201,7 @@ func belowMinRate(t *testing.T, start Start) {
 	c := dial(t, serve(t, start, always(func() *web.Response {
 		return &web.Response{Status: 200, Body: body, MinRate: 8 * MinSendRate}
 	})))
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.tcp().SetReadBuffer(128 << 10)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	go take(c, 2*MinSendRate, 20*time.Second) // enough for the listener
@@ -256,7 +256,7 @@ func nextMinRate(t *testing.T, start Start) {
 		}
 		return resp
 	})))
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
+	_ = c.tcp().SetReadBuffer(128 << 10)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	c.answer(200)
