@@ -127,7 +127,6 @@ func TestCO07FailureIsToldToAllAndRememberedBriefly(t *testing.T) {
 	}}, 502, 2)
 	f("500", says(500, "sorry"), 500, 1)
 	f("503", says(503, "sorry"), 503, 1)
-	f("503 with a lifetime", says(503, "sorry", "Cache-Control", "max-age=3600"), 503, 1)
 	f("503 for one", says(503, "sorry", "Cache-Control", "no-store"), 503, 1)
 	f("429", says(429, "sorry"), 429, 1)
 }

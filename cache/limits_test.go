@@ -66,7 +66,7 @@ func TestCA30NegativeAnswersStandAsLongAsTheirStatusAllows(t *testing.T) {
 		f(Other, 501, s, "Cache-Control", "max-age=60")
 		f(Segment, 429, 500*ms)
 		f(Segment, 500, 500*ms)
-		f(Segment, 503, 500*ms, "Cache-Control", "max-age=60")
+		f(Segment, 503, s, "Cache-Control", "max-age=60")
 		f(Segment, 403, 100*ms)
 		f(Segment, 403, 60*s, "Cache-Control", "max-age=60")
 		f(Init, 404, 3*s)

@@ -72,7 +72,10 @@ func appendVariant(dst []byte, names []string, h *web.Header) []byte {
 		case !h.Has(name):
 			dst = append(dst, '-')
 		default:
-			dst = appendList(append(dst, '='), name, h)
+			from := len(dst)
+			if dst = appendList(append(dst, '='), name, h); name == "accept-language" {
+				lower(dst[from:]) // "Language tags are case-insensitive" (RFC 5646 section 2.1.1)
+			}
 		}
 		dst = append(dst, 0) // cannot be part of a field value
 	}
@@ -94,4 +97,13 @@ func appendList(dst []byte, name string, h *web.Header) []byte {
 		}
 	}
 	return dst
+}
+
+// lower makes ASCII letters lower-case, in place.
+func lower(p []byte) {
+	for i, c := range p {
+		if c >= 'A' && c <= 'Z' {
+			p[i] = c | 0x20
+		}
+	}
 }

@@ -82,6 +82,8 @@ func TestRequestsAreNormalisedForVary(t *testing.T) {
 	same("X", h("X", "a,b"), h("X", "a", "x", "b"), true)
 	same("X", h("X", "a,b"), h("X", "b,a"), false)
 	same("X", h("X", "A"), h("X", "a"), false)
+	same("Accept-Language", h("Accept-Language", "de-CH,EN;q=0.5"), h("Accept-Language", "DE-ch, en;q=0.5"), true)
+	same("Accept-Language", h("Accept-Language", "de,en"), h("Accept-Language", "en,de"), false)
 	same("X", h(), h("X", ""), false)
 	same("X", h("X", `"a,b"`), h("X", `"a, b"`), false)
 	same("X", h(), h(), true)

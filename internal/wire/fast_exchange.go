@@ -55,7 +55,7 @@ func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetConnectionClose()
 		}
 	}()
-	x.send(ctx, settle(x.context, !ctx.Request.Header.IsHTTP11(), resp))
+	x.send(ctx, settle(x.context, x.method, !ctx.Request.Header.IsHTTP11(), resp))
 }
 
 // answer asks the handler. It always returns a Response that can be sent.

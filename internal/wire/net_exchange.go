@@ -174,7 +174,7 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 			}
 		}
 	}()
-	resp = settle(func() context.Context { return ctx }, !x.r.ProtoAtLeast(1, 1), resp)
+	resp = settle(func() context.Context { return ctx }, x.method, !x.r.ProtoAtLeast(1, 1), resp)
 	x.status, x.want = resp.Status, 0
 	rate := max(x.n.rate, resp.MinRate) // that the client must take of this answer
 	if x.stream.rate = rate; x.conn != nil {

@@ -102,12 +102,9 @@ func (c *counted) Write(p []byte) (int, error) {
 // aborted before its first byte is answered as an error while that is still
 // possible. For an HTTP/1.0 client, who knows no chunks, a body of unknown
 // length is waited for: it could not tell a cut from the end otherwise.
-func settle(ctx func() context.Context, http10 bool, resp *web.Response) *web.Response {
-	if resp.Body == nil {
+func settle(ctx func() context.Context, method string, http10 bool, resp *web.Response) *web.Response {
+	if resp.Body == nil || method == http.MethodHead { // it is there for its length
 		return resp
-	}
-	if _, ok := resp.Body.(headBody); ok {
-		return resp // upstream's answer to HEAD: a length, and no bytes to wait for
 	}
 	if _, ok := resp.Body.(web.Drainer); ok && !(http10 && resp.Body.Len() < 0) {
 		return resp
