@@ -88,6 +88,10 @@ func (s *Shelf) Remove(key string) {
 	s.mu.Lock()
 	gone := s.cancel(h, func(it *Item) bool { return it.Key == key })
 	n := s.index.remove(h, every)
+	if s.index.forgotten[h] != 0 {
+		delete(s.index.forgotten, h)
+		n++
+	}
 	if n+len(gone) > 0 || s.writing != nil && s.writing.hash == h {
 		s.doomed = append(s.doomed, doom{h})
 		s.kick()
@@ -105,7 +109,7 @@ func (s *Shelf) Forget(key string, sub ...uint32) {
 	h := Hash(key)
 	this := func(n uint32) bool { return len(sub) == 0 || n == sub[0] }
 	s.mu.Lock()
-	s.index.remove(h, func(e *entry) bool { return this(e.sub) })
+	s.index.forget(h, func(e *entry) bool { return this(e.sub) })
 	gone := s.cancel(h, func(it *Item) bool { return it.Key == key && this(it.Sub) })
 	s.mu.Unlock()
 	for _, it := range gone {

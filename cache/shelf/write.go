@@ -164,7 +164,9 @@ func (s *Shelf) store(it *Item) {
 	s.metrics.writing.Observe(time.Since(start).Seconds())
 	s.w.pause = 0
 	s.mu.Lock()
-	if !s.writing.canceled {
+	if s.writing.canceled {
+		s.index.stands(r.hash, r.at.File)
+	} else {
 		s.install(&r)
 	}
 	s.mu.Unlock()
