@@ -264,6 +264,23 @@ func TestWhatWasRemovedStaysAway(t *testing.T) {
 	})
 }
 
+// A disk that cannot be read is not taken for somebody else's directory.
+func TestAFormatThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shut(t, s)
+		broken := errors.New("broken")
+		d.FailSome(disktest.Read, "FORMAT", 1, broken)
+		if _, err := New(options(d.FS())); !errors.Is(err, broken) || errors.Is(err, ErrForeign) {
+			t.Errorf("%v", err)
+		}
+		open(t, options(d.FS()))
+	})
+}
+
 // A purge reaches what is not found any more and still stands on the disk: a
 // restart would bring it back.
 func TestAPurgeReachesWhatWasForgotten(t *testing.T) {
