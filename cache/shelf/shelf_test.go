@@ -281,6 +281,26 @@ func TestAFormatThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// A purge while the disk rests after an error is written down at the end.
+func TestAPurgeWhileTheDiskRests(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Put(item("/a", 1, 1000))
+		s.settle()
+		d.FailSome(disktest.Write, "", 1, errors.New("broken"))
+		s.Put(item("/b", 1, 1000))
+		s.settle()
+		s.Remove("/a")
+		s.settle()
+		shut(t, s)
+		s = open(t, options(d.FS()))
+		has(t, s, "/a", 0, 0)
+	})
+}
+
 // A purge reaches what is not found any more and still stands on the disk: a
 // restart would bring it back.
 func TestAPurgeReachesWhatWasForgotten(t *testing.T) {
