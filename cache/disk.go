@@ -113,8 +113,7 @@ func (c *Cache) superseded(s *shard, k *kept, was *head) {
 	case len(s.varyOf(k.key())) == 0:
 		c.shelf.Forget(k.key()) // one answer for all
 	default:
-		c.shelf.Forget(k.key(), 0) // that it depends on nothing was said before
-		c.shelf.Forget(k.key(), subOf(s.varyOf(k.key()), k.variant))
+		c.shelf.Forget(k.key(), subOf(s.varyOf(k.key()), k.variant), 0) // 0: from before it depended on anything
 	}
 }
 
