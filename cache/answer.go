@@ -232,15 +232,14 @@ func (f *flight) share(a answer, o landing) error {
 	size := a.resp.Body.Len()
 	if size > f.c.opts.MaxObject {
 		f.c.metrics.rejected[tooLarge].Inc()
-		o.pass, o.fate = true, alone
-		return f.handOver(a, o)
+		o.pass = o.remember == nil
+		return f.handOverToOne(a, o)
 	}
 	f.group = groupOf(f.q, a.resp.Get("Last-Modified"), a.received, a.may.InitialAge)
 	in, err := f.newIntake(size)
 	if err != nil {
 		f.c.metrics.rejected[noRoom].Inc()
-		o.fate = alone
-		return f.handOver(a, o)
+		return f.handOverToOne(a, o)
 	}
 	defer a.resp.Close()
 	f.taking.Store(in)
@@ -277,6 +276,15 @@ func (f *flight) share(a answer, o landing) error {
 	}
 	f.landed(in.blob)
 	return nil
+}
+
+// handOverToOne is share where there is no room to. The others ask for
+// themselves, except of an upstream in trouble: they are told.
+func (f *flight) handOverToOne(a answer, o landing) error {
+	if o.fate = alone; o.remember != nil {
+		o.err, o.fate = o.remember, nil
+	}
+	return f.handOver(a, o)
 }
 
 // supersede takes the stale answer out of the store because upstream has given

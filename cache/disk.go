@@ -103,11 +103,28 @@ func subOf(vary []string, variant string) uint32 {
 func stampOf(h *head) uint32 { return uint32(h.born.UnixMilli()) }
 
 // superseded takes out of the disk's index what k, just published, takes the
-// place of. The caller holds the lock of k's shard.
-func (c *Cache) superseded(s *shard, k *kept) {
-	if c.shelf != nil && k.stored.body.at == (shelf.Place{}) { // else it is what lies there
-		c.shelf.Forget(k.key(), subOf(s.varyOf(k.key()), k.variant))
+// place of. Was is the head that it renews, if it renews one: the disk may keep
+// that if it allows no more than the new one.
+// The caller holds the lock of k's shard.
+func (c *Cache) superseded(s *shard, k *kept, was *head) {
+	switch {
+	case c.shelf == nil:
+	case k.stored.body.at != (shelf.Place{}) && (was == nil || !k.stored.stricter(was)): // it is what lies there
+	case len(s.varyOf(k.key())) == 0:
+		c.shelf.Forget(k.key()) // one answer for all
+	default:
+		c.shelf.Forget(k.key(), subOf(s.varyOf(k.key()), k.variant), 0) // 0: from before it depended on anything
 	}
+}
+
+// stricter reports whether h allows in any way less than another head for the
+// same body.
+func (h *head) stricter(than *head) bool {
+	end := func(h *head, more time.Duration) time.Time { return h.born.Add(h.lifetime + more) }
+	return h.noCache && !than.noCache || h.mustRevalidate && !than.mustRevalidate ||
+		end(h, 0).Before(end(than, 0)) ||
+		end(h, h.whileRevalidate).Before(end(than, than.whileRevalidate)) ||
+		end(h, h.ifError).Before(end(than, than.ifError))
 }
 
 // reject is discard for what upstream says is no more: the disk must not bring

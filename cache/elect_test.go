@@ -265,12 +265,12 @@ func TestNoElectionWithoutTimeForIt(t *testing.T) {
 func TestCloseBetweenTwoFills(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{Jitter: func() time.Duration { return time.Second }})
-		u := &failing{n: 100, how: refused}
+		u := &failing{n: 100, how: refused, took: time.Millisecond}
 		told := make(chan error, 2)
 		for range cap(told) {
 			c.Ask(q("/a"), u.fill, func(_ *Object, _ Outcome, err error) { told <- err })
 		}
-		synctest.Wait()
+		time.Sleep(500 * time.Millisecond)
 		c.Close()
 		for range cap(told) {
 			if err := <-told; !errors.Is(err, ErrClosed) {

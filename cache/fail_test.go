@@ -322,3 +322,25 @@ func TestFailuresDoNotHoldLongKeys(t *testing.T) {
 		}
 	})
 }
+
+// An upstream in trouble is asked once for all who wait, also where its answer is
+// too large to be shared.
+func TestALargeErrorIsAskedForOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCache(t, Options{MaxObject: 10})
+		u := says(503, "a page that is larger than that", "Retry-After", "7")
+		one := 0
+		for _, r := range crowd(c, 20, func(int) (Query, Fill) { return q("/a"), u.fill }) {
+			if r.o != nil {
+				read(t, r.o)
+				one++
+			} else if web.StatusOf(r.err) != 503 {
+				t.Errorf("told %v", r.err)
+			}
+		}
+		if one != 1 {
+			t.Errorf("%d got the page", one)
+		}
+		u.wants(t, 1)
+	})
+}

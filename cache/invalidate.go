@@ -12,6 +12,7 @@ func (c *Cache) Invalidate(key string) {
 	gone := s.all(key)
 	for _, k := range gone {
 		k.purged = true
+		s.remove(k) // in the same step: an answer to HEAD would else make a new head for it
 	}
 	if c.shelf != nil {
 		c.shelf.Remove(key)

@@ -82,3 +82,51 @@ func TestJudgeHasTheLastWord(t *testing.T) {
 		get(t, c, q("/vod"), u, Hit, "x")
 	})
 }
+
+// Two fills of one question are in the air, as one of them may not wait for a
+// peer. The older one does not answer those who asked after the purge.
+func TestWhatWasInvalidatedServesNoTwin(t *testing.T) {
+	for _, noPeer := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			c := newCache(t, Options{})
+			old, next := says(200, "old", "Cache-Control", "max-age=60"), says(200, "new", "Cache-Control", "max-age=60")
+			before, after := q("/a"), q("/a")
+			before.NoPeer, after.NoPeer = noPeer, !noPeer
+			waiting := make(chan struct{})
+			go func() {
+				defer close(waiting)
+				get(t, c, before, old, Miss, "old")
+			}()
+			time.Sleep(500 * time.Millisecond)
+			c.Invalidate("/a")
+			get(t, c, after, next, Miss, "new")
+			<-waiting
+			get(t, c, after, nil, Hit, "new")
+		})
+	}
+}
+
+// An answer to HEAD that comes at the moment of a purge brings nothing back.
+func TestNoHEADRenewsWhatIsBeingInvalidated(t *testing.T) {
+	c := newCache(t, Options{})
+	u := says(200, "body", "Cache-Control", "max-age=60", "ETag", `"1"`)
+	u.delay = 0
+	head := web.NewResponse(200, nil, "Cache-Control", "max-age=60", "ETag", `"1"`)
+	for range 3000 {
+		get(t, c, q("/a"), u, Miss, "body")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 3 {
+				c.Refresh(q("/a"), head, 4, time.Now())
+			}
+		}()
+		c.Invalidate("/a")
+		o, ok := c.Lookup(q("/a"))
+		if ok {
+			o.Release()
+			t.Fatal("it is there after the purge")
+		}
+		<-done
+	}
+}

@@ -35,6 +35,9 @@ func (f *flight) promote() (done bool, err error) {
 		found.Forget() // from the future: its age is not known
 		return false, nil
 	}
+	// From now on its age is measured, not read off a clock that may be set.
+	now := time.Now()
+	m.born = now.Add(m.born.Sub(now))
 	f.group = m.group
 	in, err := f.newIntake(found.Len)
 	if err != nil {
@@ -55,7 +58,7 @@ func (f *flight) promote() (done bool, err error) {
 	}
 	k := keptOf(f.q.Key, c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), max(len(f.fk.variant), len(m.variant)), c.headOf(m), in.blob)
 	k.group = f.group
-	now := time.Now()
+	now = time.Now()
 	if !k.stored.worthKeeping(now) {
 		found.Forget()
 		return giveUp(errSettled)
@@ -64,7 +67,7 @@ func (f *flight) promote() (done bool, err error) {
 		return giveUp(ErrNoRoom)
 	}
 	o := landing{object: &k.stored, how: Hit, joined: Joined, keep: k, vary: m.vary, shared: true,
-		fate: f.whoMayShare(answer{vary: m.vary})}
+		fate: unvalidated(f.whoMayShare(answer{vary: m.vary}))}
 	if !k.stored.fresh(now) || f.q.Validate {
 		f.s.mu.Lock()
 		f.leader = nil // it too asks again
@@ -84,6 +87,20 @@ func (f *flight) promote() (done bool, err error) {
 	}
 	f.landed(in.blob)
 	return true, nil
+}
+
+// unvalidated sends those who want upstream's word to ask again, and leaves the
+// others their fate.
+func unvalidated(what func(*waiter) fate) func(*waiter) fate {
+	return func(w *waiter) fate {
+		switch {
+		case w.q.Validate:
+			return asksAgain
+		case what == nil:
+			return gets
+		}
+		return what(w)
+	}
 }
 
 // fromShelf is a body on its way from the disk. It is a [web.Drainer].

@@ -47,6 +47,11 @@ func (c *Cache) Refresh(q Query, resp *web.Response, length int64, asked time.Ti
 		return false
 	}
 	s.mu.Lock()
+	if c.closed.Load() { // what is kept is being given up
+		s.mu.Unlock()
+		c.budget.give(int64(by.overhead))
+		return false
+	}
 	displaced, renewed := c.renewAll(s, []renewal{{old, by, a.vary}})
 	s.mu.Unlock()
 	for _, k := range displaced {

@@ -1,6 +1,10 @@
 package cache
 
-import "time"
+import (
+	"time"
+
+	"weir/cache/shelf"
+)
 
 // A landing is what comes of a flight for those who waited for it.
 type landing struct {
@@ -12,6 +16,7 @@ type landing struct {
 	joined Outcome // of the others
 
 	keep     *kept                // to be published at the same moment
+	renews   *head                // what keep is another head for; nil: for nothing
 	also     []renewal            // to be published with it
 	vary     []string             // the request fields that the answer depends on
 	shared   bool                 // it also serves those who wait for the twin flight
@@ -45,7 +50,7 @@ func (f *flight) settle(o landing) bool {
 	leader := f.leader
 	told, released := part(f, o, f.waiters)
 	f.waiters, f.leader = nil, nil
-	if o.shared {
+	if o.shared && !f.outdated { // they may have asked after the key was invalidated
 		more, again := f.overtake(o)
 		told, released = append(told, more...), append(released, again...)
 	}
@@ -84,10 +89,10 @@ func (f *flight) unlist() {
 // returns what is to be discarded for it. The caller holds s.mu.
 func (f *flight) publish(o landing) (displaced []*kept) {
 	now := time.Now()
-	if o.remember != nil && !f.solo {
+	if o.remember != nil && !f.solo && !f.outdated {
 		f.s.remember(f.c.flightHash(f.fk), o.remember, now, f.c.troubleTTL(f.q.Class, o.remember))
 	}
-	if o.pass && !f.solo {
+	if o.pass && !f.solo && !f.outdated {
 		f.s.pass(f.c.hash(f.q.Key), now)
 	}
 	if f.outdated {
@@ -98,11 +103,18 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 		return nil
 	}
 	displaced, _ = f.c.renewAll(f.s, o.also) // before what may do away with all variants
-	if k := o.keep; k != nil {
+	k := o.keep
+	if k != nil && k.stored.body.at != (shelf.Place{}) {
+		if newer := f.s.find(k.key(), f.q.Header); newer != nil && newer.stored.born.After(k.stored.born) {
+			f.drop(k) // upstream answered while the disk did
+			k = nil
+		}
+	}
+	if k != nil {
 		k.stored.body.ref() // the store's
 		displaced = append(displaced, f.s.put(k, o.vary, f.q.Header)...)
 		k.arrived()
-		f.c.superseded(f.s, k)
+		f.c.superseded(f.s, k, o.renews)
 		f.c.tiers.add(k)
 	}
 	return displaced

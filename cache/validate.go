@@ -134,7 +134,7 @@ func (f *flight) refresh(a answer) error {
 	a.resp = &web.Response{Status: old.Status(), Header: merged(old.Header(), a), Body: a.resp.Body}
 	f.c.judge(f.q, &a)
 	k := f.newKept(a, old.body)
-	o := landing{object: k.filled, how: Revalidated, joined: Joined, vary: a.vary, also: also}
+	o := landing{object: k.filled, how: Revalidated, joined: Joined, vary: a.vary, renews: old.head, also: also}
 	switch {
 	case !a.may.Store:
 		o.lead, o.object, o.pass, o.fate = o.object, nil, true, alone
@@ -187,6 +187,9 @@ func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept, renewed in
 			// What its request said in a field unheard of is not known.
 			displaced = append(displaced, r.old)
 			c.budget.give(int64(r.by.overhead))
+			if c.shelf != nil {
+				c.shelf.Forget(r.old.key())
+			}
 			continue
 		}
 		if r.old.stored.body.State() == web.Aborted || !s.replace(r.old, r.by) {
@@ -196,6 +199,7 @@ func (c *Cache) renewAll(s *shard, all []renewal) (displaced []*kept, renewed in
 		r.by.stored.body.ref() // the store's
 		r.by.group = r.old.group
 		c.tiers.add(r.by)
+		c.superseded(s, r.by, r.old.stored.head)
 		displaced = append(displaced, r.old)
 		renewed++
 	}

@@ -1,5 +1,7 @@
 package shelf
 
+import "maps"
+
 // An entry is one thing: where its head and its body stand. The two are apart
 // when the head was made new without the body.
 type entry struct {
@@ -29,9 +31,30 @@ type index struct {
 	used   uint32   // slots ever handed out
 	free   []uint32 // of these: not in use
 	n      int64    // live entries
+
+	// By hash the newest file that still has something of it which is not found
+	// any more, and which a restart would bring back.
+	forgotten map[uint64]uint32
 }
 
-func (x *index) init() { x.byHash = map[uint64]uint32{} }
+func (x *index) init() { x.byHash, x.forgotten = map[uint64]uint32{}, map[uint64]uint32{} }
+
+// forget takes out what the function names of a hash, and remembers that its
+// records still stand.
+func (x *index) forget(hash uint64, which func(*entry) bool) {
+	x.remove(hash, func(e *entry) bool {
+		gone := which(e)
+		if gone {
+			x.stands(hash, max(e.head.File, e.body.File))
+		}
+		return gone
+	})
+}
+
+// stands remembers that a file has something of a hash that is not found.
+func (x *index) stands(hash uint64, file uint32) {
+	x.forgotten[hash] = max(x.forgotten[hash], file)
+}
 
 // bytes returns the memory that was asked for.
 func (x *index) bytes() int64 { return int64(len(x.slots)) * slotsAtOnce * entryBytes }
@@ -118,6 +141,7 @@ func (x *index) empty(f *file) {
 		slot = next
 	}
 	f.first = 0
+	maps.DeleteFunc(x.forgotten, func(_ uint64, file uint32) bool { return file <= f.number })
 }
 
 // A door remembers the hashes that were seen lately, as many as it has places.

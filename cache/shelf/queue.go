@@ -1,6 +1,9 @@
 package shelf
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // A Thing is what can be kept. Its methods are called by the goroutine that
 // writes, and Close exactly once if Put returned true.
@@ -88,6 +91,10 @@ func (s *Shelf) Remove(key string) {
 	s.mu.Lock()
 	gone := s.cancel(h, func(it *Item) bool { return it.Key == key })
 	n := s.index.remove(h, every)
+	if s.index.forgotten[h] != 0 {
+		delete(s.index.forgotten, h)
+		n++
+	}
 	if n+len(gone) > 0 || s.writing != nil && s.writing.hash == h {
 		s.doomed = append(s.doomed, doom{h})
 		s.kick()
@@ -98,14 +105,14 @@ func (s *Shelf) Remove(key string) {
 	}
 }
 
-// Forget lets go of what is under key, and of one thing only if sub is given:
-// it is not wanted any more, or something newer is known. It may be found
+// Forget lets go of what is under key, and of some things only if sub names
+// them: it is not wanted any more, or something newer is known. It may be found
 // again after a restart.
 func (s *Shelf) Forget(key string, sub ...uint32) {
 	h := Hash(key)
-	this := func(n uint32) bool { return len(sub) == 0 || n == sub[0] }
+	this := func(n uint32) bool { return len(sub) == 0 || slices.Contains(sub, n) }
 	s.mu.Lock()
-	s.index.remove(h, func(e *entry) bool { return this(e.sub) })
+	s.index.forget(h, func(e *entry) bool { return this(e.sub) })
 	gone := s.cancel(h, func(it *Item) bool { return it.Key == key && this(it.Sub) })
 	s.mu.Unlock()
 	for _, it := range gone {

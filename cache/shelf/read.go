@@ -259,7 +259,7 @@ func (s *Shelf) bad(key string, e *entry, err error) {
 		return // its file went in between
 	}
 	s.mu.Lock()
-	s.index.remove(e.hash, func(o *entry) bool { return o.sub == e.sub && o.head == e.head })
+	s.index.forget(e.hash, func(o *entry) bool { return o.sub == e.sub && o.head == e.head })
 	s.mu.Unlock()
 	if errors.Is(err, ErrBad) {
 		s.metrics.get[getBad].Inc()

@@ -3,6 +3,7 @@ package shelf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,10 @@ func readText(fsys disk.FS, name string) (string, error) {
 	}
 	defer func() { _ = f.Close() }()
 	p := make([]byte, 256)
-	n, _ := f.ReadAt(p, 0) // what cannot be read is no form that we know
+	n, err := f.ReadAt(p, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
 	return string(p[:n]), nil
 }
 

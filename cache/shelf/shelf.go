@@ -151,8 +151,13 @@ func (s *Shelf) Close(ctx context.Context) error {
 		err = fmt.Errorf("close %s: the disk does not answer: %w", s.opts.Dir, context.Cause(ctx))
 	}
 	s.dropQueue()
-	if err == nil { // else the writer may still be at it
+	if err == nil {
 		err = s.closeFiles()
+	} else { // the writer may still be at it
+		go func() {
+			<-s.stopped
+			_ = s.closeFiles() // that something was wrong is told
+		}()
 	}
 	s.letGo()
 	return err

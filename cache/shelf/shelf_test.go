@@ -264,6 +264,90 @@ func TestWhatWasRemovedStaysAway(t *testing.T) {
 	})
 }
 
+// A disk that cannot be read is not taken for somebody else's directory.
+func TestAFormatThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shut(t, s)
+		broken := errors.New("broken")
+		d.FailSome(disktest.Read, "FORMAT", 1, broken)
+		if _, err := New(options(d.FS())); !errors.Is(err, broken) || errors.Is(err, ErrForeign) {
+			t.Errorf("%v", err)
+		}
+		open(t, options(d.FS()))
+	})
+}
+
+// A purge while the disk rests after an error is written down at the end.
+func TestAPurgeWhileTheDiskRests(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Put(item("/a", 1, 1000))
+		s.settle()
+		d.FailSome(disktest.Write, "", 1, errors.New("broken"))
+		s.Put(item("/b", 1, 1000))
+		s.settle()
+		s.Remove("/a")
+		s.settle()
+		shut(t, s)
+		s = open(t, options(d.FS()))
+		has(t, s, "/a", 0, 0)
+	})
+}
+
+// A purge reaches what is not found any more and still stands on the disk: a
+// restart would bring it back.
+func TestAPurgeReachesWhatWasForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, d *disktest.Fake) {
+		s, err := New(options(d.FS()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Put(item("/forgotten", 1, 1000))
+		s.Put(item("/bad", 1, 1000))
+		s.settle()
+		s.Forget("/forgotten")
+		d.FailSome(disktest.Read, "", 1, errors.New("broken"))
+		if _, _, err := take(s, "/bad", anything); err == nil {
+			t.Error("read from a broken disk")
+		}
+		d.Stall(disktest.Write)
+		s.Put(item("/being written", 1, 1000))
+		s.settle()
+		s.Forget("/being written")
+		d.Resume()
+		s.settle()
+		for _, key := range []string{"/forgotten", "/bad", "/being written"} {
+			s.Remove(key)
+		}
+		s.settle()
+		if n := len(s.index.forgotten); n != 0 {
+			t.Errorf("%d are remembered", n)
+		}
+		shut(t, s)
+		s = open(t, options(d.FS()))
+		for _, key := range []string{"/forgotten", "/bad", "/being written"} {
+			has(t, s, key, 0, 0)
+		}
+		s.Put(item("/forgotten", 2, 1000))
+		s.settle()
+		s.Forget("/forgotten")
+		for i := range 40 { // until its file is gone
+			s.Put(item(fmt.Sprint("/", i), 1, 900<<10))
+			s.settle()
+		}
+		if n := len(s.index.forgotten); n != 0 {
+			t.Errorf("%d of files that are gone are remembered", n)
+		}
+	})
+}
+
 // What is wanted once is not worth a write.
 func TestWhatIsWantedOnceIsNotWritten(t *testing.T) {
 	bubble(t, func(t *testing.T, d *disktest.Fake) {

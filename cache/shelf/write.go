@@ -69,6 +69,7 @@ func (s *Shelf) write() {
 				idle := len(s.queue) == 0 && (len(s.doomed) == 0 || s.w.resting())
 				s.mu.Unlock()
 				if idle {
+					s.lastWords()
 					if err := s.finish(); err != nil {
 						s.log.Warn("the last file of the cache has no list: the next start reads it through", "dir", s.opts.Dir, "error", err)
 					}
@@ -76,6 +77,18 @@ func (s *Shelf) write() {
 				}
 			}
 		}
+	}
+}
+
+// lastWords writes down the removals that wait for the disk to be well again: a
+// restart would bring back what they took away.
+func (s *Shelf) lastWords() {
+	s.mu.Lock()
+	doomed := s.doomed
+	s.doomed = nil
+	s.mu.Unlock()
+	if len(doomed) > 0 {
+		s.bury(doomed)
 	}
 }
 
@@ -164,7 +177,9 @@ func (s *Shelf) store(it *Item) {
 	s.metrics.writing.Observe(time.Since(start).Seconds())
 	s.w.pause = 0
 	s.mu.Lock()
-	if !s.writing.canceled {
+	if s.writing.canceled {
+		s.index.stands(r.hash, r.at.File)
+	} else {
 		s.install(&r)
 	}
 	s.mu.Unlock()
