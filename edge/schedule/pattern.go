@@ -101,10 +101,17 @@ func (p pattern) name(n uint64) string {
 // learn finds out whether the names of r follow a pattern, and whether they went
 // on as was foretold.
 func (b *Book) learn(r *rendition, v Verdict) {
-	if v == Same || r.kind == VOD && v == First {
+	if v == Same {
 		return
 	}
 	was := r.pattern
+	if r.kind == VOD { // nothing follows, and a live one may have the same names
+		if b.patterns[was.affix] == r {
+			delete(b.patterns, was.affix)
+		}
+		r.pattern, r.confirmed = pattern{}, 0
+		return
+	}
 	n := len(r.entries)
 	var p pattern
 	ok := n >= sure
@@ -127,6 +134,9 @@ func (b *Book) learn(r *rendition, v Verdict) {
 		delete(b.patterns, was.affix)
 	}
 	if r.pattern.after != "" || r.pattern.before != "" {
+		if o := b.patterns[r.pattern.affix]; o != nil && o != r && o.pattern.last > r.pattern.last && o.current(r.since) {
+			return // of two with the same names the one that is farther says what there may be
+		}
 		b.patterns[r.pattern.affix] = r
 	}
 }
