@@ -54,7 +54,15 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 	if a.opts.NoPrefetch || len(rep.New) == 0 || !a.watched(f, rep, now) {
 		return
 	}
-	keys := rep.New[max(0, len(rep.New)-maxAhead):]
+	var keys []string
+	for _, key := range rep.New[max(0, len(rep.New)-maxAhead):] {
+		if c := a.asked(&f.q, key); c.class != cache.Playlist && !c.blocking { // media, and what belongs to them
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
 	if !a.e.mayPrefetch() {
 		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
 		return
