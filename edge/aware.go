@@ -115,6 +115,7 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 	if !list {
 		if why, no := a.impossible(f, start); no {
 			a.metrics.impossible.WithLabelValues(why).Inc()
+			f.asked.Store(fromPlaylists)
 			return refuseImpossible(why), nil
 		}
 		f.listed = f.listed || a.book.Lists(f.q.key)

@@ -18,6 +18,7 @@ import (
 // kept until what is missing should be there, at most a target duration.
 func (a *Aware) Judge(q cache.Query, resp *web.Response, may web.Freshness) web.Freshness {
 	if _, ok := resp.Body.(localBody); ok {
+		may.Lifetime = 0 // the very next playlist may list it
 		return may
 	}
 	now := time.Now()

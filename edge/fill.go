@@ -28,9 +28,10 @@ const (
 	fromNobody = iota
 	fromPeer
 	fromOrigin
+	fromPlaylists // which rule out that there is such an object: nobody was asked
 )
 
-var sources = [...]string{"", "peer", "origin"}
+var sources = [...]string{"", "peer", "origin", "impossible"}
 
 // from names whom the answer came from, "" if this fill did not run.
 func (f *fill) from() string { return sources[f.asked.Load()] }
