@@ -65,6 +65,10 @@ const farAhead = 8
 // it said so of; then it is asked once more.
 const believed = 30 * time.Second
 
+// longAgo is for how long after a list that was too long to be kept track of its
+// names count as listed.
+const longAgo = 10 * time.Minute
+
 // Impossible tells whether there can be no object of that key: its name follows
 // the pattern of a live rendition that has kept to it for several versions, and
 // is far beyond what time allows, or older than several that upstream itself no
@@ -85,7 +89,7 @@ func (b *Book) Impossible(key string, now time.Time) (why string, ok bool) {
 	switch {
 	case n > r.farthest(now):
 		why = "future"
-	case r.lost.n == sure && n < r.lost.numbers[0] && now.Sub(r.lost.at) < believed:
+	case r.lost.n == sure && n < r.lost.numbers[0] && now.Sub(r.lost.at) < believed && now.Sub(b.long[r.pattern.affix]) > longAgo:
 		why = "past"
 	default:
 		return "", false
