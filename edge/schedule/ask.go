@@ -104,7 +104,15 @@ func (b *Book) Impossible(key string, now time.Time) (why string, ok bool) {
 // farthest is the highest number that there can be by now, with some to spare.
 func (r *rendition) farthest(now time.Time) uint64 {
 	elapsed := max(0, now.Sub(r.since))
-	return r.pattern.last + uint64(elapsed/max(r.pace()/2, soonest)) + farAhead
+	pace := r.pace() // the last one may be an uncommonly long one
+	if n := len(r.entries); n > 0 {
+		var all time.Duration
+		for i := range r.entries {
+			all += r.entries[i].dur
+		}
+		pace = min(pace, all/time.Duration(n))
+	}
+	return r.pattern.last + uint64(elapsed/max(pace/2, soonest)) + farAhead
 }
 
 // Answered notes how upstream answered for an object by its name: that it has it,

@@ -200,3 +200,21 @@ func TestWhatALongListHoldsIsNotImpossible(t *testing.T) {
 		}
 	}
 }
+
+// On an edge of whose playlists nobody has asked for a while segments have gone on:
+// at the pace of them all, not at that of a last one that was long.
+func TestALongLastSegmentRulesNothingOut(t *testing.T) {
+	b := New(Options{})
+	for i := range 5 {
+		text := fmt.Sprintf("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXT-X-MEDIA-SEQUENCE:%d\n", i)
+		for n := i; n < i+5; n++ {
+			text += fmt.Sprintf("#EXTINF:%d,\nseg%d.ts\n", 2+6*(n/8), n) // the last one is long
+		}
+		tell(t, b, float64(2*i), text)
+	}
+	for n := 200; n < 203; n++ { // one each 3 s
+		if why, no := b.Impossible(fmt.Sprintf("/v/seg%d.ts", n), at(600)); no {
+			t.Errorf("segment %d after ten minutes: %s", n, why)
+		}
+	}
+}
