@@ -128,6 +128,9 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 	case resp.Status == http.StatusNotModified && prior != nil:
 		a.unchanged(f, resp, prior)
 	}
+	if err == nil && resp.Status == http.StatusNotFound {
+		a.tameMissing(f, resp)
+	}
 	if err != nil || resp.Status != http.StatusOK || resp.Body == nil ||
 		!list && (f.q.class != cache.Other || !isPlaylist(resp.Get("Content-Type"))) {
 		return resp, err

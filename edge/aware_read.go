@@ -118,7 +118,10 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 		return resp, nil
 	case l.Multivariant:
 		a.metrics.playlists.WithLabelValues("multivariant").Inc()
-		body.most = a.variants(f, l, now)
+		var live bool
+		if body.most, live = a.variants(f, l, now); live {
+			shorten(resp, body.most, now)
+		}
 		return resp, nil
 	}
 	kind := schedule.Live
@@ -166,16 +169,16 @@ func (a *Aware) again(resp *web.Response, body *readBody, id, key string, now ti
 // variants takes in a multivariant playlist and returns how long it may live: as
 // long as upstream says if all it names is finished, a target duration, and at
 // least two seconds, if something of it is live, and a minute while that is not
-// known.
-func (a *Aware) variants(f *fill, l *schedule.Listing, now time.Time) time.Duration {
+// known. It reports whether something is known to be live.
+func (a *Aware) variants(f *fill, l *schedule.Listing, now time.Time) (most time.Duration, isLive bool) {
 	live, all := a.book.Variants(l, func(uri string) string { return a.rendition(a.resolve(&f.q, uri)) }, now)
 	switch {
 	case live > 0:
-		return max(live, 2*time.Second)
+		return max(live, 2*time.Second), true
 	case !all:
-		return time.Minute
+		return time.Minute, false
 	}
-	return 0
+	return 0, false
 }
 
 // follow does what a new version asks for: whoever waits for what it lists is

@@ -35,7 +35,7 @@ type Book struct {
 	objects    map[string]*object
 	patterns   map[affix]*rendition
 	long       map[affix]time.Time // when a list longer than is kept track of had such names
-	rates      map[string]rated // by rendition: what multivariant playlists said
+	rates      map[string]rated    // by rendition: what multivariant playlists said
 	leaving    leaving
 	bytes      int64
 }
