@@ -15,6 +15,7 @@ const (
 	maxQueue       = 256      // waiting to be fetched; more are left to the viewers
 	maxAtOnce      = 4        // in the air
 	maxOutstanding = 64 << 20 // bytes fetched that nobody has asked for yet
+	maxFetched     = 16_384   // objects, of whatever size
 	maxUnwanted    = 25       // one byte in so many of all media may have been fetched in vain
 )
 
@@ -72,7 +73,7 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 		p.settle(now)
 	}
 	switch {
-	case (p.lost+p.doubtful)*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.queue)+len(keys) > maxQueue:
+	case (p.lost+p.doubtful)*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.fetched) > maxFetched, len(p.queue)+len(keys) > maxQueue:
 		p.mu.Unlock()
 		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
 		return
