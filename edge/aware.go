@@ -112,12 +112,13 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 		prior = nil
 	}
 	list := f.q.class == cache.Playlist
-	if !list && !f.peer {
-		if why, no := a.book.Impossible(f.q.key, start); no {
+	if !list {
+		if why, no := a.impossible(f, start); no {
 			a.metrics.impossible.WithLabelValues(why).Inc()
+			f.asked.Store(fromPlaylists)
 			return refuseImpossible(why), nil
 		}
-		f.listed = a.book.Lists(f.q.key)
+		f.listed = f.listed || a.book.Lists(f.q.key)
 	}
 	resp, err := f.fetch(ctx, prior)
 	switch {
@@ -127,11 +128,23 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 	case resp.Status == http.StatusNotModified && prior != nil:
 		a.unchanged(f, resp, prior)
 	}
+	if err == nil && resp.Status == http.StatusNotFound {
+		a.tameMissing(f, resp)
+	}
 	if err != nil || resp.Status != http.StatusOK || resp.Body == nil ||
 		!list && (f.q.class != cache.Other || !isPlaylist(resp.Get("Content-Type"))) {
 		return resp, err
 	}
 	return a.read(ctx, f, resp)
+}
+
+// impossible reports whether a viewer's question is one that cannot be answered.
+// A peer has found out for itself, and may know better.
+func (a *Aware) impossible(f *fill, now time.Time) (why string, ok bool) {
+	if f.peer {
+		return "", false
+	}
+	return a.book.Impossible(f.q.key, now)
 }
 
 // unchanged deals with the news that the newest version is what there is.

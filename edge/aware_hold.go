@@ -108,7 +108,7 @@ func (a *Aware) hold(ctx context.Context, f *fill, resp *web.Response, start tim
 			if due.Listed {
 				return a.retry(ctx, f)
 			}
-			if c, ok := due.Copy.(*playlistCopy); ok {
+			if c, ok := due.Copy.(*playlistCopy); ok && !named(c.q.header) { // nobody is spoken for
 				a.refresh(&c.q)
 			}
 			if looks = looks[1:]; len(looks) > 0 {

@@ -18,6 +18,7 @@ import (
 // kept until what is missing should be there, at most a target duration.
 func (a *Aware) Judge(q cache.Query, resp *web.Response, may web.Freshness) web.Freshness {
 	if _, ok := resp.Body.(localBody); ok {
+		may.Lifetime = 0 // the very next playlist may list it
 		return may
 	}
 	now := time.Now()
@@ -102,9 +103,9 @@ func boundLive(may web.Freshness, lim schedule.Limit, final, own bool) web.Fresh
 
 const maxLife = 24 * time.Hour
 
-// boundMissing bounds the life of a 404: "the 404 [...] one Target Duration",
-// four for a blocking playlist request (HLSbis B.1).
-func boundMissing(may web.Freshness, lim schedule.Limit, blocking bool) web.Freshness {
+// missingLife is for how long a 404 may be kept: "the 404 [...] one Target
+// Duration", four for a blocking playlist request (HLSbis B.1).
+func missingLife(lim schedule.Limit, blocking bool) time.Duration {
 	most := lim.Target
 	if blocking {
 		most = 4 * lim.Target
@@ -112,6 +113,12 @@ func boundMissing(may web.Freshness, lim schedule.Limit, blocking bool) web.Fres
 	if lim.Due > 0 {
 		most = min(most, lim.Due)
 	}
+	return most
+}
+
+// boundMissing bounds the life of a 404.
+func boundMissing(may web.Freshness, lim schedule.Limit, blocking bool) web.Freshness {
+	most := missingLife(lim, blocking)
 	if !may.Explicit && may.Store && !may.NoCache {
 		may.Lifetime = most + may.InitialAge
 	}

@@ -58,9 +58,11 @@ func TestWhatIsToldBehindTheEdgeIsBoundedToo(t *testing.T) {
 		})
 	}
 	f("/v/index.m3u8", "max-age=1", "Cache-Control", day)
-	f("/v/index.m3u8", "public, max-age=1, must-revalidate", "Cache-Control", "public, must-revalidate, max-age=86400")
-	f("/v/index.m3u8", "private, max-age=1", "Cache-Control", "private, max-age=86400")
-	f("/v/index.m3u8", "max-age=0", "Cache-Control", "max-age=0, s-maxage=3600")
+	f("/v/index.m3u8", "max-age=1, public, must-revalidate", "Cache-Control", "public, must-revalidate, max-age=86400")
+	f("/v/index.m3u8", "max-age=1, private", "Cache-Control", "private, max-age=86400")
+	f("/v/index.m3u8", "max-age=0, s-maxage=1", "Cache-Control", "max-age=0, s-maxage=3600")
+	f("/v/index.m3u8", "max-age=1, s-maxage=0", "Cache-Control", "max-age=86400, s-maxage=0")
+	f("/v/index.m3u8", `max-age=1, private="X-A, X-B", no-transform`, "Cache-Control", `private="X-A, X-B", max-age=86400, no-transform, stale-if-error=9`)
 	f("/v/index.m3u8", "max-age=1", "Expires", "Sun, 01 Mar 2099 20:00:00 GMT")
 	f("/v/index.m3u8", "max-age=1", "CDN-Cache-Control", "max-age=86400")
 	f("/v/index.m3u8", "max-age=1")
@@ -68,6 +70,27 @@ func TestWhatIsToldBehindTheEdgeIsBoundedToo(t *testing.T) {
 	f("/v/index.m3u8", "max-age=1, x=y", "Cache-Control", "max-age=1, x=y")
 	f("/v/index.m3u8?_HLS_msn=14", "max-age=12", "Cache-Control", day)
 	f("/v/index.m3u8?_HLS_msn=15", "max-age=1", "Cache-Control", day)
+}
+
+// A browser that keeps a 404 never gets what its player asked for a moment too
+// early; one that keeps a multivariant playlist misses what became of it.
+func TestWhatMayComeIsNotMissingForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStudio()
+		e := awareEdge(t, AwareOptions{NoPrefetch: true, Hold: -1}, Options{}, s)
+		for i := range 4 {
+			s.list("/v/index.m3u8", 10+i, 5, "Cache-Control", "max-age=1")
+			get(t, e, "/v/index.m3u8")
+			wait(2 * time.Second)
+		}
+		for path, life := range map[string]string{"/v/seg18.ts": "max-age=1", "/v/seg19.ts": "max-age=2", "/v/other.ts": "max-age=86400"} { // upstream says a day
+			if g := says(t, e, path, 404, ""); g.Get("Cache-Control") != life {
+				t.Errorf("%s: %s", path, g.Get("Cache-Control"))
+			}
+		}
+		s.put("/master.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/index.m3u8\n", "Cache-Control", day)
+		want(t, "multivariant", get(t, e, "/master.m3u8").Get("Cache-Control"), "max-age=2")
+	})
 }
 
 // What a version is asked for by its number may be kept, once it is that.

@@ -15,6 +15,7 @@ const (
 	maxQueue       = 256      // waiting to be fetched; more are left to the viewers
 	maxAtOnce      = 4        // in the air
 	maxOutstanding = 64 << 20 // bytes fetched that nobody has asked for yet
+	maxFetched     = 16_384   // objects, of whatever size
 	maxUnwanted    = 25       // one byte in so many of all media may have been fetched in vain
 )
 
@@ -54,7 +55,15 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 	if a.opts.NoPrefetch || len(rep.New) == 0 || !a.watched(f, rep, now) {
 		return
 	}
-	keys := rep.New[max(0, len(rep.New)-maxAhead):]
+	var keys []string
+	for _, key := range rep.New[max(0, len(rep.New)-maxAhead):] {
+		if c := a.asked(&f.q, key); c.class != cache.Playlist && !c.blocking { // media, and what belongs to them
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
 	if !a.e.mayPrefetch() {
 		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
 		return
@@ -64,7 +73,7 @@ func (p *prefetcher) next(f *fill, rep *schedule.Report, now time.Time) {
 		p.settle(now)
 	}
 	switch {
-	case (p.lost+p.doubtful)*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.queue)+len(keys) > maxQueue:
+	case (p.lost+p.doubtful)*maxUnwanted > p.media, p.outstanding > maxOutstanding, len(p.fetched) > maxFetched, len(p.queue)+len(keys) > maxQueue:
 		p.mu.Unlock()
 		a.metrics.prefetch.WithLabelValues("left").Add(float64(len(keys)))
 		return

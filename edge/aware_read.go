@@ -29,7 +29,7 @@ type readBody struct {
 
 // A playlistCopy is the newest version of a rendition as it came.
 type playlistCopy struct {
-	q        question
+	q        question // less who asked
 	header   web.Header
 	body     []byte
 	coding   string
@@ -39,6 +39,10 @@ type playlistCopy struct {
 // read takes a playlist in, before anybody is told of it. What cannot be
 // understood goes on as it is.
 func (a *Aware) read(ctx context.Context, f *fill, resp *web.Response) (*web.Response, error) {
+	if a.ofSome(f, resp) {
+		a.metrics.playlists.WithLabelValues("personal").Inc()
+		return resp, nil
+	}
 	coding := strings.ToLower(resp.Get("Content-Encoding"))
 	if coding != "" && coding != "identity" && coding != "gzip" {
 		a.metrics.playlists.WithLabelValues("coding").Inc()
@@ -56,6 +60,31 @@ func (a *Aware) read(ctx context.Context, f *fill, resp *web.Response) (*web.Res
 	resp.Body = body
 	return a.judge(ctx, f, resp, body, raw, coding, true)
 }
+
+// ofSome reports whether an answer is for whom it depends on who asked: the cache
+// keeps it for himself, or for those like him. What is known of a rendition is
+// known by its URI, and a copy of it goes to all who ask.
+func (a *Aware) ofSome(f *fill, resp *web.Response) bool {
+	if !a.queryAll {
+		return false // all ask the same
+	}
+	h := resp.Flatten()
+	open := a.e.opts.Tokens.Load() == nil
+	for line := range h.Values("Vary") {
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.ToLower(strings.Trim(name, " \t"))
+			if name == "*" || name != "" && a.e.forwards(name, open) {
+				return true
+			}
+		}
+	}
+	now := time.Now()
+	may := web.Judge(&web.Request{Method: http.MethodGet, Header: *f.q.header}, resp, now, now)
+	return may.Private || !may.Store && named(f.q.header)
+}
+
+// named reports whether a question says who asks.
+func named(h *web.Header) bool { return h.Has("Cookie") || h.Has("Authorization") }
 
 // judge finds out what a playlist says, and what is to be answered.
 func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *readBody, raw []byte, coding string, first bool) (*web.Response, error) {
@@ -89,7 +118,10 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 		return resp, nil
 	case l.Multivariant:
 		a.metrics.playlists.WithLabelValues("multivariant").Inc()
-		body.most = a.variants(f, l, now)
+		var live bool
+		if body.most, live = a.variants(f, l, now); live {
+			shorten(resp, body.most, now)
+		}
 		return resp, nil
 	}
 	kind := schedule.Live
@@ -100,7 +132,12 @@ func (a *Aware) judge(ctx context.Context, f *fill, resp *web.Response, body *re
 	v := schedule.Version{ID: id, Publishing: resp.Get(publishingField), Tag: tag, Digest: digest, Listing: l, Now: now,
 		Key: func(uri string) string { return a.resolve(&f.q, uri) }}
 	if l.Skipped == 0 && len(raw) <= maxCopy {
-		v.Copy, v.CopyBytes = &playlistCopy{f.q, resp.Flatten(), raw, coding, now}, int64(len(raw)+len(f.q.key))
+		h := resp.Flatten()
+		cc := web.ParseCacheControl(&h)
+		for _, name := range append(append(cc.PrivateFields, cc.NoCacheFields...), "Set-Cookie") {
+			h.Del(name) // they are for whoever asked
+		}
+		v.Copy, v.CopyBytes = &playlistCopy{a.asked(&f.q, f.q.key), h, raw, coding, now}, int64(len(raw)+len(f.q.key))
 	}
 	rep := a.book.Observe(v)
 	a.metrics.playlists.WithLabelValues(rep.Verdict.String()).Inc()
@@ -132,16 +169,16 @@ func (a *Aware) again(resp *web.Response, body *readBody, id, key string, now ti
 // variants takes in a multivariant playlist and returns how long it may live: as
 // long as upstream says if all it names is finished, a target duration, and at
 // least two seconds, if something of it is live, and a minute while that is not
-// known.
-func (a *Aware) variants(f *fill, l *schedule.Listing, now time.Time) time.Duration {
+// known. It reports whether something is known to be live.
+func (a *Aware) variants(f *fill, l *schedule.Listing, now time.Time) (most time.Duration, isLive bool) {
 	live, all := a.book.Variants(l, func(uri string) string { return a.rendition(a.resolve(&f.q, uri)) }, now)
 	switch {
 	case live > 0:
-		return max(live, 2*time.Second)
+		return max(live, 2*time.Second), true
 	case !all:
-		return time.Minute
+		return time.Minute, false
 	}
-	return 0
+	return 0, false
 }
 
 // follow does what a new version asks for: whoever waits for what it lists is
@@ -205,6 +242,8 @@ func (a *Aware) elsewhere(ctx context.Context, f *fill) (*web.Response, error) {
 		return nil, nil
 	}
 	req := f.request(nil)
+	req.Header.Del(listedField)
+	req.Header.Set("CDN-Loop", a.e.loop.add(f.q.loop))
 	for _, o := range well {
 		resp, err := f.askOrigin(ctx, o, req, nil)
 		if err != nil {

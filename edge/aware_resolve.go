@@ -89,5 +89,5 @@ func ownHost(ref string) bool {
 // asked returns the question for a key, as whoever asked q would ask it.
 func (a *Aware) asked(q *question, key string) question {
 	path, query, _ := strings.Cut(key, keyMark)
-	return question{class: classOf(path), path: path, query: query, key: key, header: q.header}
+	return question{class: classOf(path), path: path, query: query, key: key, header: q.header, blocking: blocks(query)}
 }

@@ -3,8 +3,10 @@ package edge
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"weir/cache"
 	"weir/edge/schedule"
 	"weir/internal/web"
 )
@@ -16,7 +18,24 @@ func (a *Aware) tame(resp *web.Response, key string, lim schedule.Limit, now tim
 	if lim.Kind != schedule.Live || resp.Get(publishingField) != "" {
 		return false
 	}
-	most := liveLife(lim.Target, a.final(key, lim.Next))
+	return shorten(resp, liveLife(lim.Target, a.final(key, lim.Next)), now)
+}
+
+// tameMissing does that for a 404 of what may come: a browser that keeps it for a
+// day never gets the segment that its player asked for a moment too early.
+func (a *Aware) tameMissing(f *fill, resp *web.Response) {
+	id, now := "", time.Now()
+	if f.q.class == cache.Playlist || f.q.class == cache.Other {
+		id = a.rendition(f.q.key)
+	}
+	if lim, known := a.book.Limit(id, f.q.key, now); known && lim.Kind == schedule.Live {
+		shorten(resp, max(time.Second, missingLife(lim, id != "" && blocks(f.q.key))), now)
+	}
+}
+
+// shorten makes an answer tell no cache behind this edge that it lives for longer
+// than most, and reports whether it had to.
+func shorten(resp *web.Response, most time.Duration, now time.Time) bool {
 	h := resp.Flatten()
 	if h.Has("CDN-Cache-Control") && web.Judge(&web.Request{Method: http.MethodGet}, resp, now, now).Lifetime > most {
 		resp.Header.Set("CDN-Cache-Control", "")
@@ -29,21 +48,36 @@ func (a *Aware) tame(resp *web.Response, key string, lim schedule.Limit, now tim
 	if cc.MaxAge >= 0 {
 		life = min(life, cc.MaxAge)
 	}
-	value := "max-age=" + strconv.FormatInt(int64(life/time.Second), 10)
-	switch {
-	case cc.Private:
-		value = "private, " + value
-	case cc.Public:
-		value = "public, " + value
+	value := "max-age=" + seconds(life)
+	if cc.SMaxAge >= 0 {
+		value += ", s-maxage=" + seconds(min(most, cc.SMaxAge))
 	}
-	if cc.MustRevalidate {
-		value += ", must-revalidate"
-	}
-	resp.Header.Set("Cache-Control", value)
+	resp.Header.Set("Cache-Control", value+untimed(h.Joined("Cache-Control")))
 	if h.Has("Expires") {
 		resp.Header.Set("Expires", "")
 	}
 	return true
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+// untimed returns the directives of a Cache-Control that are no times, each behind
+// a comma: whom an answer is for stays as it is.
+func untimed(field string) string {
+	var b strings.Builder
+	quotes := wellQuoted(field)
+	for field != "" {
+		var d string
+		d, field = cutOutside(field, ',', quotes)
+		d = strings.Trim(d, " \t")
+		name, _, _ := strings.Cut(d, "=")
+		switch strings.ToLower(strings.TrimRight(name, " \t")) {
+		case "", "max-age", "s-maxage", "stale-while-revalidate", "stale-if-error", "immutable":
+		default:
+			b.WriteString(", " + d)
+		}
+	}
+	return b.String()
 }
 
 // lasts reports whether a cache may keep an answer for longer than most, by what

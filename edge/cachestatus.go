@@ -63,7 +63,7 @@ type story struct {
 	upstream int           // the status that upstream answered with; 0: not known, or nobody was asked
 	stored   bool          // it is kept for others
 	ttl      time.Duration // for how long it is fresh; less than 0: since when it is not
-	from     string        // who was asked: "peer", "origin", "" if nobody was for this request
+	from     string        // who was asked: "peer", "origin", "impossible" if there was no need to, "" if nobody was for this request
 }
 
 // add says how an answer came about. From names who was asked: "peer",
@@ -113,6 +113,9 @@ func (s *cacheStatus) member(t story, status int) string {
 		if t.fwd != fwdRequest && t.fwd != fwdVary { // another variant is the answer to this too
 			t.fwd = fwdStale
 		}
+	}
+	if t.from == sources[fromPlaylists] {
+		return s.name + "; detail=" + t.from // neither kept nor forwarded
 	}
 	m := s.name + "; fwd=" + t.fwd.String()
 	if t.how == cache.Joined {

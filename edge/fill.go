@@ -28,9 +28,10 @@ const (
 	fromNobody = iota
 	fromPeer
 	fromOrigin
+	fromPlaylists // which rule out that there is such an object: nobody was asked
 )
 
-var sources = [...]string{"", "peer", "origin"}
+var sources = [...]string{"", "peer", "origin", "impossible"}
 
 // from names whom the answer came from, "" if this fill did not run.
 func (f *fill) from() string { return sources[f.asked.Load()] }
@@ -87,7 +88,7 @@ func (f *fill) clean(resp *web.Response) *web.Response {
 	if resp == nil {
 		return nil
 	}
-	names := [...]string{nodeField, refusedField, "Set-Cookie"}
+	names := [...]string{nodeField, refusedField, slicesField, "Set-Cookie"}
 	for _, name := range names[:len(names)-btoi(f.e.opts.QueryAll)] {
 		if resp.Get(name) != "" {
 			resp.Header.Set(name, "")
@@ -104,7 +105,8 @@ func btoi(b bool) int {
 }
 
 // askOrigins asks the origins in order until one has an answer. What an origin
-// says of an object (404, 410) is final; that it cannot say anything (5xx) is
+// says of an object (404, 410) is final, unless a playlist lists it: that may be
+// another origin's, with its own names. That one cannot say anything (5xx) is
 // not. Origins that failed just now are asked only if no other can be reached.
 func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response, error) {
 	start := time.Now()
@@ -148,10 +150,14 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 			}
 			continue
 		}
+		if last != nil && f.missed(last) && resp.Status >= 500 {
+			resp.Close() // it knows no better
+			continue
+		}
 		if last != nil {
 			last.Close()
 		}
-		if last = resp; resp.Status < 500 {
+		if last = resp; resp.Status < 500 && !f.missed(resp) {
 			break
 		}
 	}
@@ -172,6 +178,12 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 		}
 	}
 	return nil, lastErr
+}
+
+// missed reports whether an answer says that there is no such object although a
+// playlist lists it.
+func (f *fill) missed(resp *web.Response) bool {
+	return f.listed && resp.Status == http.StatusNotFound
 }
 
 // retry asks an origin for what another, or itself, did not answer, as far as

@@ -16,7 +16,8 @@ var notForwarded = map[string]bool{
 	"connection": true, "keep-alive": true, "proxy-connection": true, "te": true, "trailer": true,
 	"transfer-encoding": true, "upgrade": true, "proxy-authorization": true, "proxy-authenticate": true, "expect": true, "host": true, "content-length": true,
 	"authorization": true, "cookie": true, "referer": true, "origin": true, "forwarded": true, "via": true,
-	"x-real-ip": true, "x-playback-session-id": true, "x-host": true, "x-original-url": true, "x-rewrite-url": true,
+	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true, "cf-connecting-ip": true, "fastly-client-ip": true,
+	"x-forwarded": true, "x-playback-session-id": true, "x-host": true, "x-original-host": true, "x-http-host-override": true, "x-original-url": true, "x-rewrite-url": true,
 	"x-http-method": true, "x-http-method-override": true, "x-method-override": true, "max-forwards": true,
 	"accept-encoding": true, "range": true, "if-range": true, "if-match": true, "if-none-match": true, "if-modified-since": true,
 	"if-unmodified-since": true, "cache-control": true, "pragma": true, "cdn-loop": true, "priority": true,
@@ -37,10 +38,7 @@ func (e *Edge) forwarded(h *web.Header, gzip bool) web.Header {
 	open := e.opts.Tokens.Load() == nil
 	hop := h.Joined("Connection")
 	for f := range h.All() {
-		name := strings.ToLower(f.Name)
-		who := open && (name == "authorization" || name == "cookie" && !e.opts.DropCookies)
-		if (who || !notForwarded[name]) && !strings.HasPrefix(name, "weir-") && !strings.HasPrefix(name, "x-forwarded-") &&
-			!strings.HasPrefix(name, "cmcd-") && !strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "access-control-") && !listed(hop, name) {
+		if name := strings.ToLower(f.Name); e.forwards(name, open) && !listed(hop, name) {
 			out.Add(f.Name, f.Value)
 		}
 	}
@@ -48,6 +46,16 @@ func (e *Edge) forwarded(h *web.Header, gzip bool) web.Header {
 		out.Add("Via", e.via)
 	}
 	return out
+}
+
+// forwards reports whether a request field of that name, in lower case, goes
+// upstream with a question that many share. Open says that there are no tokens.
+func (e *Edge) forwards(name string, open bool) bool {
+	if open && (name == "authorization" || name == "cookie" && !e.opts.DropCookies) {
+		return true
+	}
+	return !notForwarded[name] && !strings.HasPrefix(name, "weir-") && !strings.HasPrefix(name, "x-forwarded-") &&
+		!strings.HasPrefix(name, "cmcd-") && !strings.HasPrefix(name, "sec-") && !strings.HasPrefix(name, "access-control-")
 }
 
 // passedOn returns the fields that go upstream with a request that is passed on

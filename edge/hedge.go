@@ -144,6 +144,9 @@ func (r *race) win() bool {
 
 func good(resp *web.Response, err error) bool { return err == nil && resp.Status < 500 }
 
+// wins reports whether an answer makes that of another origin needless.
+func (f *fill) wins(resp *web.Response, err error) bool { return good(resp, err) && !f.missed(resp) }
+
 // askHedged asks the first origin, and the second too if the first is late. It
 // returns the first good answer, else what is better than nothing, and whether
 // the second was asked at all.
@@ -164,10 +167,10 @@ func (f *fill) askHedged(ctx context.Context, first, second Origin, req *web.Req
 		also.Inform = nil
 		resp, err := f.askOrigin(ctx, second, also, &r.second)
 		switch {
-		case good(resp, err) && !r.win():
+		case f.wins(resp, err) && !r.win():
 			resp.Close()
 			resp, err = nil, errHedged
-		case good(resp, err):
+		case f.wins(resp, err):
 			r.first.callOff()
 		}
 		r.resp, r.err = resp, err
@@ -176,13 +179,13 @@ func (f *fill) askHedged(ctx context.Context, first, second Origin, req *web.Req
 	if late.Stop() {
 		return resp, err, false
 	}
-	if good(resp, err) && r.win() {
+	if f.wins(resp, err) && r.win() {
 		r.second.callOff()
 		go f.lost(r)
 		return resp, nil, true // what was not asked of the second is not needed any more
 	}
 	<-r.done // the second has won, or is the only hope left; it ends by ctx and by its timeout
-	if good(r.resp, r.err) {
+	if f.wins(r.resp, r.err) {
 		e.metrics.hedges.WithLabelValues("won").Inc()
 		if resp != nil {
 			resp.Close()
@@ -195,7 +198,10 @@ func (f *fill) askHedged(ctx context.Context, first, second Origin, req *web.Req
 	if r.asked {
 		e.metrics.hedges.WithLabelValues("failed").Inc()
 	}
-	if err != nil && r.resp != nil {
+	if r.resp != nil && (err != nil || !good(resp, nil) && good(r.resp, nil)) {
+		if resp != nil {
+			resp.Close()
+		}
 		return r.resp, nil, r.asked
 	}
 	if r.resp != nil {

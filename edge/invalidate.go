@@ -86,13 +86,16 @@ func (e *Edge) compared(q *question, resp *web.Response, asked time.Time) {
 	status, sliced := o.Status(), o.Len() == 0 && o.Header().Has(slicesField)
 	kept := o.Header()
 	o.Release()
-	length := int64(-1)
-	if resp.Body != nil && resp.Get("Content-Encoding") == kept.Get("Content-Encoding") {
-		length = resp.Body.Len()
-	}
 	if status != http.StatusOK {
 		e.cache.Invalidate(q.key)
 		return
+	}
+	if resp.Get("Content-Encoding") != kept.Get("Content-Encoding") {
+		return // of another representation, which whoever asked prefers
+	}
+	length := int64(-1)
+	if resp.Body != nil {
+		length = resp.Body.Len()
 	}
 	if sliced { // what is kept is the head alone
 		if said := resp.Get("ETag"); said != kept.Get("ETag") || length >= 0 && strconv.FormatInt(length, 10) != kept.Get(slicesField) {

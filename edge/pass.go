@@ -115,7 +115,7 @@ func (e *Edge) pass(ctx context.Context, req *web.Request, q *question) (*web.Re
 		e.hideCORS(req, resp)
 		return resp, nil
 	}
-	for _, name := range [...]string{nodeField, refusedField} {
+	for _, name := range [...]string{nodeField, refusedField, slicesField} {
 		if resp.Get(name) != "" {
 			resp.Header.Set(name, "")
 		}

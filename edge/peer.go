@@ -60,7 +60,7 @@ func (e *Edge) servePeer(ctx context.Context, req *web.Request) (*web.Response, 
 			stale.Release()
 		}
 		cq.Recorded = e.recorded(q.path)
-		f := &fill{e: e, q: q, noPeer: true, peer: true}
+		f := &fill{e: e, q: q, noPeer: true, peer: true, listed: req.Header.Has(listedField)}
 		var err error
 		o, how, err = e.cache.Get(ctx, cq, f.heard)
 		if err != nil {

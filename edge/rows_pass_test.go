@@ -163,6 +163,24 @@ func TestCA38HeadMakesNoEntryWithoutABody(t *testing.T) {
 	})
 }
 
+// A HEAD that asks for a coding which this cache never asks for says nothing of
+// what is kept: else any viewer could have it thrown away.
+func TestAHEADForAnotherCodingThrowsNothingAway(t *testing.T) {
+	rowAll(t, func(t *testing.T, e *Edge, o *fo) {
+		o.answer = func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if req.Header.Get("Accept-Encoding") == "br" {
+				return answering(200, "squeezed", "Cache-Control", "max-age=60", "ETag", `"br"`, "Content-Encoding", "br", "Vary", "Accept-Encoding")(ctx, req)
+			}
+			return answering(200, "plain text", "Cache-Control", "max-age=60", "ETag", `"1"`, "Vary", "Accept-Encoding")(ctx, req)
+		}
+		o.times(t, e, 1, "/a")
+		ask(t, e, request("HEAD", "/a", "Accept-Encoding", "br", "If-Match", "*"))
+		if n := o.times(t, e, 1, "/a"); n != 0 {
+			t.Errorf("asked %d times for what is kept", n)
+		}
+	})
+}
+
 // A HEAD that had to go to the origin tells that what is stored is of an older
 // version (RFC 9111 section 4.3.5).
 func TestCA38AHeadThatDiffersInvalidates(t *testing.T) {

@@ -100,9 +100,6 @@ func (f *fill) sliced(resp *web.Response) *web.Response {
 	if resp == nil {
 		return nil
 	}
-	if resp.Get(slicesField) != "" {
-		resp.Header.Set(slicesField, "")
-	}
 	if !f.sliceable(resp) {
 		return resp
 	}

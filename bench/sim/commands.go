@@ -30,6 +30,7 @@ var commands = map[string]command{
 	"release":  (*world).release,
 	"kill":     (*world).kill,
 	"revive":   (*world).revive,
+	"reborn":   (*world).reborn,
 	"leave":    (*world).leave,
 	"members":  (*world).members,
 	"owner":    (*world).owner,
@@ -217,6 +218,29 @@ func (w *world) revive(l line) (string, error) {
 	return "", nil
 }
 
+// reborn ORIGIN: its process is killed and started again, without a disk: it knows
+// nothing, and each encoder begins with segment 0 there. Until it is pushed to
+// nobody gets anything from it.
+func (w *world) reborn(l line) (string, error) {
+	for i, o := range w.origins {
+		if o.name != l.word(1) {
+			continue
+		}
+		o.link.cut()
+		o.end()
+		if err := w.start(o); err != nil {
+			return "", err
+		}
+		o.link.mend()
+		for _, es := range w.encoders {
+			es[i].Restart()
+		}
+		w.settle()
+		return "", nil
+	}
+	return "", fmt.Errorf("no origin %q", l.word(1))
+}
+
 // leave NODE: the edge leaves the cluster in good order and finishes what it is
 // doing.
 func (w *world) leave(l line) (string, error) {
@@ -268,11 +292,12 @@ func (w *world) report(line) (string, error) {
 	return strings.Join(out, ", "), nil
 }
 
-// audience: how the players do, and which origins were asked at all since the
+// audience [brief]: how the players do, and which origins were asked at all since the
 // last report or audience. Players whose clocks coincide with a playlist's
 // expiry may or may not cause a request more: a count would not be the same
-// in every run.
-func (w *world) audience(line) (string, error) {
+// in every run. Brief leaves out which rules of HLS were broken, where that is
+// what origins that disagree come to.
+func (w *world) audience(l line) (string, error) {
 	var out []string
 	for _, o := range w.origins {
 		if o.since() > 0 {
@@ -280,6 +305,9 @@ func (w *world) audience(line) (string, error) {
 		}
 	}
 	r := w.stats.Report()
+	if l.word(1) == "brief" {
+		return fmt.Sprintf("players %d of %d: failures %d; asked: %s", r.Playing, w.swarm, total(r.Failures), strings.Join(out, " ")), nil
+	}
 	return fmt.Sprintf("players %d of %d: stalls %d, moves %d, failures %d, broken %v; asked: %s",
 		r.Playing, w.swarm, r.Stalls, r.Moves, total(r.Failures), r.Broken, strings.Join(out, " ")), nil
 }

@@ -41,6 +41,7 @@ type world struct {
 type originNode struct {
 	name     string
 	origin   *origin.Origin
+	end      func()
 	ingest   web.Handler
 	link     *link // what edges go through
 	reported int64
@@ -98,14 +99,27 @@ func (w *world) create(l line) (string, error) {
 }
 
 func (w *world) addOrigin(name string) error {
+	n := &originNode{name: name}
+	n.ingest = web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+		return n.origin.Ingest().Serve(ctx, req)
+	})
+	n.link = newLink(web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+		return n.origin.Viewers().Serve(ctx, req)
+	}), w.slab)
+	w.origins = append(w.origins, n)
+	w.stops = append(w.stops, func() { n.end() })
+	return w.start(n)
+}
+
+// start starts an origin, which knows nothing. Nobody reaches it meanwhile.
+func (w *world) start(n *originNode) error {
+	w.settle()
 	o, err := origin.New(origin.Options{OpenIngest: true, Slab: w.slab})
 	if err != nil {
 		return err
 	}
-	w.run(o.Run)
-	n := &originNode{name: name, origin: o, ingest: o.Ingest(), link: newLink(o.Viewers(), w.slab)}
-	w.origins = append(w.origins, n)
-	w.stops = append(w.stops, func() { _ = o.Close() })
+	stop := w.run(o.Run)
+	n.origin, n.end = o, func() { stop(); _ = o.Close() }
 	return nil
 }
 

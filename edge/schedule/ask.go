@@ -65,6 +65,10 @@ const farAhead = 8
 // it said so of; then it is asked once more.
 const believed = 30 * time.Second
 
+// longAgo is for how long after a list that was too long to be kept track of its
+// names count as listed.
+const longAgo = 10 * time.Minute
+
 // Impossible tells whether there can be no object of that key: its name follows
 // the pattern of a live rendition that has kept to it for several versions, and
 // is far beyond what time allows, or older than several that upstream itself no
@@ -85,7 +89,7 @@ func (b *Book) Impossible(key string, now time.Time) (why string, ok bool) {
 	switch {
 	case n > r.farthest(now):
 		why = "future"
-	case r.lost.n == sure && n < r.lost.numbers[0] && now.Sub(r.lost.at) < believed:
+	case r.lost.n == sure && n < r.lost.numbers[0] && now.Sub(r.lost.at) < believed && now.Sub(b.long[r.pattern.affix]) > longAgo:
 		why = "past"
 	default:
 		return "", false
@@ -100,7 +104,15 @@ func (b *Book) Impossible(key string, now time.Time) (why string, ok bool) {
 // farthest is the highest number that there can be by now, with some to spare.
 func (r *rendition) farthest(now time.Time) uint64 {
 	elapsed := max(0, now.Sub(r.since))
-	return r.pattern.last + uint64(elapsed/max(r.pace()/2, soonest)) + farAhead
+	pace := r.pace() // the last one may be an uncommonly long one
+	if n := len(r.entries); n > 0 {
+		var all time.Duration
+		for i := range r.entries {
+			all += r.entries[i].dur
+		}
+		pace = min(pace, all/time.Duration(n))
+	}
+	return r.pattern.last + uint64(elapsed/max(pace/2, soonest)) + farAhead
 }
 
 // Answered notes how upstream answered for an object by its name: that it has it,

@@ -182,3 +182,39 @@ func TestRatesAreThoseOfTheMultivariantPlaylistOrMeasured(t *testing.T) {
 	expect(t, "of one not there yet", b.Rate("/v/seg15.ts"), 300_000)
 	expect(t, "kinds", fmt.Sprint(b.Kind("/v/seg12.ts"), b.Kind("/v/index.m3u8"), b.Kind("/v/seg16.ts"), b.Kind("/x.ts")), "live live live unknown")
 }
+
+// A start-over list of hours is not kept track of as a whole. What it lists is
+// not ruled out although upstream has lost some of what is listed behind it.
+func TestWhatALongListHoldsIsNotImpossible(t *testing.T) {
+	b := New(Options{})
+	for i := range 5 {
+		tell(t, b, float64(2*i), window(4990+i, 5))
+		tell(t, b, float64(2*i)+1, window(1000, 3995+i), as("/v/@1/index.m3u8"))
+	}
+	for _, gap := range []int{2000, 2001, 2002} {
+		b.Answered(fmt.Sprintf("/v/seg%d.ts", gap), false, 0, at(10))
+	}
+	for n := range 3 {
+		if why, no := b.Impossible(fmt.Sprintf("/v/seg%d.ts", 1500+n), at(10)); no {
+			t.Errorf("it is listed, and ruled out: %s", why)
+		}
+	}
+}
+
+// On an edge of whose playlists nobody has asked for a while segments have gone on:
+// at the pace of them all, not at that of a last one that was long.
+func TestALongLastSegmentRulesNothingOut(t *testing.T) {
+	b := New(Options{})
+	for i := range 5 {
+		text := fmt.Sprintf("#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXT-X-MEDIA-SEQUENCE:%d\n", i)
+		for n := i; n < i+5; n++ {
+			text += fmt.Sprintf("#EXTINF:%d,\nseg%d.ts\n", 2+6*(n/8), n) // the last one is long
+		}
+		tell(t, b, float64(2*i), text)
+	}
+	for n := 200; n < 203; n++ { // one each 3 s
+		if why, no := b.Impossible(fmt.Sprintf("/v/seg%d.ts", n), at(600)); no {
+			t.Errorf("segment %d after ten minutes: %s", n, why)
+		}
+	}
+}

@@ -190,7 +190,58 @@ func TestWhatNobodyHasSeenForLongIsForgotten(t *testing.T) {
 	b := New(Options{})
 	tell(t, b, 0, window(100, 5))
 	expect(t, "half a minute later", tell(t, b, 30, window(99, 5)).Verdict, Older)
-	expect(t, "it lags for ever", tell(t, b, 3000, window(99, 5)).Verdict, Older)
-	expect(t, "it is there again", tell(t, b, 3001, window(100, 5)).Verdict, Same)
-	expect(t, "half a minute later", tell(t, b, 3032, window(0, 5)).Verdict, Restarted)
+	expect(t, "it is there again", tell(t, b, 31, window(100, 5)).Verdict, Same)
+	expect(t, "half a minute later", tell(t, b, 62, window(0, 5)).Verdict, Restarted)
+}
+
+// The only origin that is left has fewer segments than the one that is gone, and
+// gets no more: its viewers see an error for half a minute, not for ever.
+func TestAnOriginThatLagsForGoodIsTakenAsItIs(t *testing.T) {
+	for _, rest := range []string{window(97, 5), window(97, 5, "#EXT-X-ENDLIST\n")} {
+		b := New(Options{})
+		tell(t, b, 0, window(100, 5, "#EXT-X-ENDLIST\n"))
+		for s := 2; s <= 30; s += 2 { // somebody asks all the time
+			expect(t, fmt.Sprint(s, " s later"), tell(t, b, float64(s), rest).Verdict, Older)
+		}
+		expect(t, "then", tell(t, b, 32, rest).Verdict, Restarted)
+		expect(t, "and from then on", tell(t, b, 34, rest).Verdict, Same)
+	}
+}
+
+// A recording lists under their live names segments that are in the live window
+// too: they stay live, and what follows their names stays foretold.
+func TestARecordingDoesNotTakeLiveSegmentsOver(t *testing.T) {
+	b := New(Options{})
+	for i := range 5 {
+		tell(t, b, float64(2*i), window(10+i, 5))
+	}
+	span := as("/v/@1-2/index.m3u8")
+	tell(t, b, 9, window(0, 16), span) // it grows until it is over
+	tell(t, b, 9.5, window(0, 19, "#EXT-X-ENDLIST\n"), span)
+	expect(t, "in both", b.Kind("/v/seg16.ts"), Live)
+	expect(t, "in the recording alone", b.Kind("/v/seg2.ts"), VOD)
+	expect(t, "what comes next", b.Kind("/v/seg19.ts"), Live)
+}
+
+// Of two playlists with the same names, as of a delayed one, the farther one says
+// what there may be.
+func TestADelayedPlaylistRulesNothingOutThatIsLive(t *testing.T) {
+	b := New(Options{})
+	for i := range 8 {
+		tell(t, b, float64(2*i), window(100+i, 5))
+		tell(t, b, float64(2*i)+1, window(10+i, 5), as("/v/delayed.m3u8"))
+	}
+	for n := 112; n < 118; n++ {
+		for range 2 { // the first might be let through as a probe
+			if why, no := b.Impossible(fmt.Sprintf("/v/seg%d.ts", n), at(15)); no {
+				t.Errorf("segment %d, of which 111 is the last: %s", n, why)
+			}
+		}
+	}
+	for range 2 {
+		b.Impossible("/v/seg500.ts", at(15))
+	}
+	if _, no := b.Impossible("/v/seg500.ts", at(15)); !no {
+		t.Error("what is far ahead of both is not ruled out")
+	}
 }

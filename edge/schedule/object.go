@@ -9,7 +9,7 @@ import (
 type object struct {
 	key     string
 	refs    int        // how often it is listed
-	of      *rendition // which listed it last
+	of      *rendition // which listed it last, of those that are live if there are any
 	dur     time.Duration
 	longest time.Duration // of the playlists that listed it
 	listed  time.Time     // first
@@ -37,7 +37,10 @@ func (b *Book) name(r *rendition, key string, dur time.Duration, now time.Time) 
 	}
 	o.leaves = time.Time{}
 	o.refs++
-	o.of, o.dur = r, max(o.dur, dur)
+	if o.of == nil || o.refs == 1 || r.kind == Live || o.of.kind != Live || b.renditions[o.of.id] != o.of {
+		o.of = r // else it is live, though it is in a recording too
+	}
+	o.dur = max(o.dur, dur)
 	return o
 }
 

@@ -47,8 +47,10 @@ const maxPast = 256
 // copyCost is charged for a copy beside its bytes, and for a rendition.
 const copyCost = 1 << 10
 
-// Nobody still plays what was shown last so many target durations ago, or so long:
-// what comes then is taken as it is. An hour-old copy would help nobody.
+// Nobody still plays what upstream had last so many target durations ago, or so
+// long: what comes then is taken as it is. An hour-old copy would help nobody, and
+// an error for as long as the only origin left lags, stands still or has ended
+// would be an outage that the edge made.
 const (
 	forgotten      = 10
 	leastForgotten = 30 * time.Second
@@ -76,7 +78,7 @@ func (b *Book) Observe(v Version) Report {
 			rep.Verdict = Older // until it is told whole
 		}
 	}
-	if rep.Verdict == Older && r.lagging.IsZero() && v.Now.Sub(r.seen) > max(forgotten*r.target, leastForgotten) && l.Skipped == 0 {
+	if rep.Verdict == Older && v.Now.Sub(r.seen) > max(forgotten*r.target, leastForgotten) && l.Skipped == 0 {
 		rep.Verdict = Restarted
 	}
 	if rep.Verdict == Older {

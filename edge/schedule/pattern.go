@@ -101,10 +101,17 @@ func (p pattern) name(n uint64) string {
 // learn finds out whether the names of r follow a pattern, and whether they went
 // on as was foretold.
 func (b *Book) learn(r *rendition, v Verdict) {
-	if v == Same || r.kind == VOD && v == First {
+	if v == Same {
 		return
 	}
 	was := r.pattern
+	if r.kind == VOD { // nothing follows, and a live one may have the same names
+		if b.patterns[was.affix] == r {
+			delete(b.patterns, was.affix)
+		}
+		r.pattern, r.confirmed = pattern{}, 0
+		return
+	}
 	n := len(r.entries)
 	var p pattern
 	ok := n >= sure
@@ -127,8 +134,28 @@ func (b *Book) learn(r *rendition, v Verdict) {
 		delete(b.patterns, was.affix)
 	}
 	if r.pattern.after != "" || r.pattern.before != "" {
+		if r.first > r.mark.sequence {
+			b.noteLong(r.pattern.affix, r.since)
+		}
+		if o := b.patterns[r.pattern.affix]; o != nil && o != r && o.pattern.last > r.pattern.last && o.current(r.since) {
+			return // of two with the same names the one that is farther says what there may be
+		}
 		b.patterns[r.pattern.affix] = r
 	}
+}
+
+// maxLong bounds the affixes of long lists that are remembered.
+const maxLong = 1024
+
+// noteLong remembers that segments are listed which are not in the book.
+func (b *Book) noteLong(a affix, now time.Time) {
+	if _, known := b.long[a]; !known && len(b.long) >= maxLong {
+		for old := range b.long { // any
+			delete(b.long, old)
+			break
+		}
+	}
+	b.long[a] = now
 }
 
 // follows returns the rendition whose names key follows, and its number in them.

@@ -34,7 +34,8 @@ type Book struct {
 	recent     list.List // of *rendition, the one renewed last in front
 	objects    map[string]*object
 	patterns   map[affix]*rendition
-	rates      map[string]rated // by rendition: what multivariant playlists said
+	long       map[affix]time.Time // when a list longer than is kept track of had such names
+	rates      map[string]rated    // by rendition: what multivariant playlists said
 	leaving    leaving
 	bytes      int64
 }
@@ -48,7 +49,7 @@ func New(o Options) *Book {
 		o.Renditions = 8192
 	}
 	return &Book{opts: o, renditions: map[string]*rendition{}, objects: map[string]*object{},
-		patterns: map[affix]*rendition{}, rates: map[string]rated{}}
+		patterns: map[affix]*rendition{}, long: map[affix]time.Time{}, rates: map[string]rated{}}
 }
 
 // Kind is what sort of programme an object belongs to.
