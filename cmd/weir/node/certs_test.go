@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -413,5 +414,35 @@ origin_tls: {ca_file: ca.pem, server_name: origin.example` + show + `}
 	reload(", cert_file: edge.pem, key_file: edge.key")
 	if code, _ := get("index.m3u8"); code != 200 {
 		t.Errorf("with the renewed certificate: %d", code)
+	}
+}
+
+// Whoever takes the encrypted listener out of the config hears that it goes with a restart;
+// until then it serves on, and what else has changed counts at once. An origin that is to
+// have it, and to ask there for certificates, lets in who may come now until it does.
+func TestTheEncryptedListenerGoesAndComesByARestart(t *testing.T) {
+	origin, _ := upstream(t, "here")
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.pair("edge", "edge.example", time.Now().Add(30*24*time.Hour))
+	file := filepath.Join(dir, "edge.yaml")
+	src := &rereader{cfg: fromFile(t, file, "tls: {listen: \"127.0.0.1:0\", cert_file: edge.pem, key_file: edge.key}\norigins: ["+origin+"]\n")}
+	e := startEdge(t, src.cfg, func(o *Options[config.Edge]) { o.Reread = src.read })
+	src.set(func(c *config.Edge) {
+		*c = *fromFile(t, file, "origins: ["+origin+"]\nlimits: {connections: 77}\n")
+	})
+	done, err := e.Reload()
+	if err != nil || !slices.Equal(done.Live, []string{"limits.connections"}) || !slices.Contains(done.Restart, "tls.listen") || !slices.Contains(done.Restart, "tls.cert_file") {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if code, body, err := getOver(ca.client(true, ""), "https://"+e.Addrs().ViewersTLS+"/live/a.ts"); code != 200 || body != "here" {
+		t.Errorf("%d %q %v", code, body, err)
+	}
+
+	old := originConfig()
+	next := *old
+	next.TLS.Listen, next.TLS.ClientCAFile, next.Access.Mode = ":8443", "ca.pem", config.AccessMTLS
+	if merged := config.Live(old, &next); merged.Access.Mode != config.AccessOpen {
+		t.Errorf("access.mode %s where nobody can show a certificate", merged.Access.Mode)
 	}
 }
