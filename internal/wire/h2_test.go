@@ -226,6 +226,7 @@ func TestAbortedBodyResetsItsStream(t *testing.T) {
 // A client that never opens the window of a stream pins a segment no longer than one that
 // reads nothing: the stream is reset. Its other streams, with windows, go on.
 func TestStreamWithoutWindowIsCut(t *testing.T) {
+	t.Parallel()
 	var bodies [16]*spool.Buffer
 	var closed atomic.Int32
 	slab := spool.NewSlab(spool.SlabOptions{Poison: true})
