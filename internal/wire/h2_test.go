@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -221,6 +224,62 @@ func TestAbortedBodyResetsItsStream(t *testing.T) {
 	if s := c.await(5*time.Second, "another stream", endsStream(3)); s.Type != http2.FrameData {
 		t.Errorf("another stream ended with %v", s)
 	}
+}
+
+// A body that trickles, each byte in good time, is held no longer than one over HTTP/1.1:
+// as a whole it has the time that a request has. One that is long and quick is none of it.
+func TestABodyOverHTTP2HasTheTimeOfARequest(t *testing.T) {
+	t.Parallel()
+	const patience = 500 * time.Millisecond
+	h := web.HandlerFunc(func(_ context.Context, req *web.Request) (*web.Response, error) {
+		n, err := io.Copy(io.Discard, req.Body)
+		if err != nil {
+			return nil, err
+		}
+		return web.Text(200, strconv.FormatInt(n, 10)), nil
+	})
+	_, addr := startTLS(t, TLSOptions{FastOptions: FastOptions{HeaderTimeout: patience, MaxBody: 1 << 20, Handler: h}})
+	f := func(h2 bool, body io.Reader, want int) {
+		t.Helper()
+		tr := &http.Transport{TLSClientConfig: insecure(), Protocols: new(http.Protocols)}
+		tr.Protocols.SetHTTP1(!h2)
+		tr.Protocols.SetHTTP2(h2)
+		defer tr.CloseIdleConnections()
+		began := time.Now()
+		resp, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Post("https://"+addr+"/", "text/plain", body)
+		if err != nil {
+			t.Errorf("h2 %v: %v", h2, err)
+			return
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		if d := time.Since(began); resp.StatusCode != want || d > 4*patience {
+			t.Errorf("h2 %v: %d %q after %v, want %d", h2, resp.StatusCode, text, d, want)
+		}
+	}
+	for _, h2 := range []bool{false, true} {
+		ctx, stop := context.WithTimeout(t.Context(), 10*patience)
+		f(h2, trickle{ctx, patience / 10}, http.StatusRequestTimeout)
+		stop()
+		f(h2, bytes.NewReader(make([]byte, 1<<20)), http.StatusOK)
+		f(h2, io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), strings.NewReader("x")), http.StatusRequestEntityTooLarge) // of no announced length
+	}
+}
+
+// A trickle is a byte now and then, until ctx is done.
+type trickle struct {
+	ctx   context.Context
+	pause time.Duration
+}
+
+func (r trickle) Read(p []byte) (int, error) {
+	select {
+	case <-r.ctx.Done():
+		return 0, io.EOF
+	case <-time.After(r.pause):
+	}
+	p[0] = 'x'
+	return 1, nil
 }
 
 // A client that never opens the window of a stream pins a segment no longer than one that
