@@ -55,6 +55,10 @@ func (n *Node) fast(name string, h web.Handler, reg prometheus.Registerer, b bou
 			o.Gate = p.clients
 		}
 	}
+	if name == "peers" {
+		// What a viewer may ask comes here with its path encoded, and a proof of membership.
+		o.MaxHeader += web.MaxPath
+	}
 	return o
 }
 
