@@ -137,7 +137,7 @@ func (f *Fast) Shutdown(ctx context.Context) error {
 		f.abandon(ErrShutdown)
 		f.mu.Lock()
 		for c := range f.conns {
-			_ = c.Close()
+			sever(c)
 		}
 		f.mu.Unlock()
 	}
