@@ -37,7 +37,8 @@ func (f *fill) askPeers(ctx context.Context, req *web.Request) (*web.Response, e
 			return nil, context.Cause(ctx)
 		case errors.Is(err, errMoved):
 			continue
-		case web.ReasonOf(err) == reasonPool: // it was not asked, and so is not to blame
+		case web.ReasonOf(err) == reasonPool, // it was not asked, and so is not to blame
+			errors.Is(err, errHeaderLong): // and who writes such requests is not to choose who is
 			f.e.metrics.failovers.WithLabelValues("peer").Inc()
 			return nil, nil
 		}
@@ -79,7 +80,9 @@ func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.R
 	}
 	if err == nil && (resp.Get(nodeField) == "" || resp.Get(refusedField) != "") {
 		resp.Close()
-		err = errNotPeer
+		if err = errNotPeer; resp.Status == http.StatusRequestHeaderFieldsTooLarge {
+			err = errHeaderLong
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -135,5 +138,8 @@ func (e *Edge) stillLives(ctx context.Context, peer Peer) error {
 	}
 	return nil
 }
+
+// errHeaderLong is a request that fits into limits.header of this edge and not of the other's.
+var errHeaderLong = errors.New("the peer lets no header of this length in")
 
 var errNotPeer = errors.New("the peer's address is not answered by an edge of this cluster, or it refused us")

@@ -272,6 +272,22 @@ func TestAPeersNoIsFinal(t *testing.T) {
 	})
 }
 
+// A peer with a lower limits.header refuses what this edge let in: the viewer is served, and
+// does not get to choose which edge is taken for dead.
+func TestARequestThatIsTooLongForAPeerBlamesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: media}
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		rings[0].peers["e2"].Handler = web.HandlerFunc(answering(431, "request line and header exceed 4096 bytes"))
+		if g := get(t, edges[0], "/l/s.m4s"); g.Status != 200 || origin.count() != 1 {
+			t.Errorf("%d, %d origin requests", g.Status, origin.count())
+		}
+		if n := len(rings[0].failures()); n != 0 {
+			t.Errorf("marked %d times", n)
+		}
+	})
+}
+
 func TestPeersProveWhoTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, _ := signer(t)

@@ -107,7 +107,9 @@ func (s *stream) resumeFromPeer(ctx context.Context, w *sinkWriter, at int64) (i
 			if err == nil {
 				resp.Close()
 			}
-			e.opts.Peers.Failed(peer.Name())
+			if web.ReasonOf(err) != reasonPool { // else it was not asked
+				e.opts.Peers.Failed(peer.Name())
+			}
 			e.metrics.failovers.WithLabelValues("peer").Inc()
 			continue
 		}

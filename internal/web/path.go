@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// MaxPath is the longest request path accepted, in bytes as sent.
+// MaxPath is the longest request path accepted, in bytes as sent, and as sent on.
 const MaxPath = 8 << 10
 
 // ErrBadPath says that a request's path is not one weir serves.
@@ -52,6 +52,11 @@ func CleanPath(raw string) (string, error) {
 		segStart = i + 1
 	}
 	if !validUTF8(p) {
+		return "", ErrBadPath
+	}
+	// One byte of a path that came unencoded goes on as three, and whoever is asked next
+	// has a bound too.
+	if 3*len(p) > MaxPath && len(EscapePath(p)) > MaxPath {
 		return "", ErrBadPath
 	}
 	return p, nil

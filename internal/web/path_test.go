@@ -52,6 +52,7 @@ func FuzzCleanPath(f *testing.F) {
 	}
 	f.Add("/live/news/index.m3u8")
 	f.Add("/%252e/a%20b/")
+	f.Add("/" + strings.Repeat("é", MaxPath/3)) // is longer on the wire
 	f.Fuzz(func(t *testing.T, in string) {
 		p, err := CleanPath(in)
 		if err != nil {

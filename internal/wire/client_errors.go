@@ -64,6 +64,11 @@ func (c *Client) failure(ctx, life context.Context, err error) error {
 	if why := distrust(err); why != nil {
 		return c.upstream(http.StatusBadGateway, "upstream_tls", "cannot be trusted", why)
 	}
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) { // the upstream was not asked, and is not to blame
+			return c.upstream(http.StatusServiceUnavailable, reasonBusy, "is not asked: this node may open no more files (limits.connections, ulimit -n)", err)
+		}
+	}
 	var dns *net.DNSError
 	var op *net.OpError
 	var timeout net.Error

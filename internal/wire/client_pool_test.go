@@ -6,10 +6,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -217,4 +220,21 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	all.Wait()
 	await(t, "all but two to close", func() bool { return testutil.ToFloat64(c.acc.connections) <= 2 })
 	await(t, "the last two to close", func() bool { return testutil.ToFloat64(c.acc.connections) == 0 })
+}
+
+// A node that has no files left, as in a flood of viewers, has itself to blame:
+// nobody takes its upstreams for dead.
+func TestWantOfFilesIsNoFaultOfTheUpstream(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
+		c := newClient(t, "http://127.0.0.1:1", ClientOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}
+		}})
+		_, err := c.Serve(t.Context(), &web.Request{Method: "GET", Path: "/a"})
+		if web.StatusOf(err) != 503 || web.ReasonOf(err) != reasonBusy || !errors.Is(err, errno) {
+			t.Errorf("%v: %d %v", errno, web.StatusOf(err), err)
+		}
+		if n := len(c.pool.slots); n != 0 {
+			t.Errorf("%v: %d places of the pool are taken", errno, n)
+		}
+	}
 }

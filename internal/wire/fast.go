@@ -56,6 +56,7 @@ type Fast struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]netip.Addr // guarded by mu; open ones, with what gate let in
 	stop     chan struct{}           // guarded by mu; ends the sweeper; nil: it does not run
+	closing  bool                    // guarded by mu
 	sweeping sync.WaitGroup
 }
 
@@ -110,6 +111,10 @@ func NewFast(o FastOptions) (*Fast, error) {
 // Serve accepts connections from ln until Shutdown, which makes it return nil.
 func (f *Fast) Serve(ln net.Listener) error {
 	f.mu.Lock()
+	if f.closing { // it was replaced before it began
+		f.mu.Unlock()
+		return nil
+	}
 	if f.stop == nil {
 		stop := make(chan struct{})
 		f.stop = stop
@@ -124,12 +129,15 @@ func (f *Fast) Serve(ln net.Listener) error {
 // with [ErrShutdown], closes their connections and returns ctx's error. A
 // connection that has sent nothing yet counts as under way for its first 5 s.
 func (f *Fast) Shutdown(ctx context.Context) error {
+	f.mu.Lock()
+	f.closing = true
+	f.mu.Unlock()
 	err := f.server.ShutdownWithContext(ctx)
 	if err != nil {
 		f.abandon(ErrShutdown)
 		f.mu.Lock()
 		for c := range f.conns {
-			_ = c.Close()
+			sever(c)
 		}
 		f.mu.Unlock()
 	}

@@ -43,7 +43,7 @@ func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
 	resp := x.answer(ctx)
 	x.pace = newPace(x.conn, max(f.rate, resp.MinRate), f.stall)
 	if l := lineOf(x.conn); l != nil {
-		l.pace.rate = x.pace.rate // it is paced there, and the next answer sets its own
+		l.begin(x.pace.rate) // it is paced there
 	}
 	defer func() {
 		if v := recover(); v != nil { // from the body's methods

@@ -24,7 +24,7 @@ type fastListener struct {
 // Accept implements [net.Listener].
 func (l fastListener) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
+		c, err := l.f.room.accept(l.Listener)
 		if err != nil {
 			return nil, err
 		}

@@ -65,6 +65,7 @@ func TestQuickHandlerIsAskedFirst(t *testing.T) {
 // A client that pipelined another request, or garbage, before it left is found
 // out as well: its bytes hide the end of the connection from a plain peek.
 func TestClientThatLeavesBehindAPipelinedRequestIsNoticed(t *testing.T) {
+	t.Parallel()
 	in, out := make(chan struct{}, 2), make(chan error, 2)
 	f := newFast(t, FastOptions{Handler: web.HandlerFunc(func(ctx context.Context, _ *web.Request) (*web.Response, error) {
 		in <- struct{}{}
@@ -111,11 +112,12 @@ func TestShutdownOutOfPatienceEndsExchanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, body := spool.NewSlab(spool.SlabOptions{}).New(0)
 			defer w.Abort(nil)
-			cause := make(chan error, 1)
+			waits, cause := make(chan bool, 1), make(chan error, 1)
 			s := newServer(web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
 				if req.Path == "/body" {
 					return web.NewResponse(200, body), nil
 				}
+				waits <- true
 				<-ctx.Done()
 				cause <- context.Cause(ctx)
 				return nil, ctx.Err()
@@ -128,6 +130,7 @@ func TestShutdownOutOfPatienceEndsExchanges(t *testing.T) {
 			go func() { done <- s.Serve(ln) }()
 			c, _ := dialRaw(t, ln.Addr().String())
 			say(t, c, "GET /wait HTTP/1.1\nHost: weir\n\n")
+			<-waits
 			c2, r2 := dialRaw(t, ln.Addr().String())
 			say(t, c2, "GET /body HTTP/1.1\nHost: weir\n\n")
 			if _, err := r2.ReadString('\n'); err != nil {
@@ -148,6 +151,36 @@ func TestShutdownOutOfPatienceEndsExchanges(t *testing.T) {
 				t.Errorf("serve: %v", err)
 			}
 		})
+	}
+}
+
+// A server that a second reload replaces before it began never begins, and leaves nothing
+// behind (which TestMain finds). Nor does it take connections that its successor is there for.
+func TestAServerThatWasShutDownDoesNotBegin(t *testing.T) {
+	fast := newFast(t, FastOptions{Handler: unreached(t)})
+	n, err := NewNet(NetOptions{Handler: unreached(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []server{fast, n, newTLSFor(t, TLSOptions{FastOptions: FastOptions{Handler: unreached(t)}})} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Errorf("%T: %v", s, err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(ln) }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%T: %v", s, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%T serves", s)
+		}
 	}
 }
 
@@ -222,6 +255,7 @@ func TestOptionsAreChecked(t *testing.T) {
 
 // A connection that drips its header, or sends none, is not held for long.
 func TestSlowHeaderIsCut(t *testing.T) {
+	t.Parallel()
 	addr, stop := run(t, newFast(t, FastOptions{Handler: quick{}, HeaderTimeout: 300 * time.Millisecond, IdleTimeout: 300 * time.Millisecond}))
 	defer stop()
 	for _, text := range []string{"", "G", "GET / HTTP/1.1\n", "POST / HTTP/1.1\nHost: weir\nContent-Length: 10\n\nabc"} {

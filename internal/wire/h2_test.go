@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,9 +226,66 @@ func TestAbortedBodyResetsItsStream(t *testing.T) {
 	}
 }
 
+// A body that trickles, each byte in good time, is held no longer than one over HTTP/1.1:
+// as a whole it has the time that a request has. One that is long and quick is none of it.
+func TestABodyOverHTTP2HasTheTimeOfARequest(t *testing.T) {
+	t.Parallel()
+	const patience, most = 2 * time.Second, 128 << 10
+	h := web.HandlerFunc(func(_ context.Context, req *web.Request) (*web.Response, error) {
+		n, err := io.Copy(io.Discard, req.Body)
+		if err != nil {
+			return nil, err
+		}
+		return web.Text(200, strconv.FormatInt(n, 10)), nil
+	})
+	_, addr := startTLS(t, TLSOptions{FastOptions: FastOptions{HeaderTimeout: patience, MaxBody: most, Handler: h}})
+	f := func(h2 bool, body io.Reader, want int) {
+		t.Helper()
+		tr := &http.Transport{TLSClientConfig: insecure(), Protocols: new(http.Protocols)}
+		tr.Protocols.SetHTTP1(!h2)
+		tr.Protocols.SetHTTP2(h2)
+		defer tr.CloseIdleConnections()
+		began := time.Now()
+		resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Post("https://"+addr+"/", "text/plain", body)
+		if err != nil {
+			t.Errorf("h2 %v: %v", h2, err)
+			return
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		if d := time.Since(began); resp.StatusCode != want || d > 5*patience/2 {
+			t.Errorf("h2 %v: %d %q after %v, want %d", h2, resp.StatusCode, text, d, want)
+		}
+	}
+	for _, h2 := range []bool{false, true} {
+		ctx, stop := context.WithTimeout(t.Context(), 3*patience)
+		f(h2, trickle{ctx, patience / 20}, http.StatusRequestTimeout)
+		stop()
+		f(h2, bytes.NewReader(make([]byte, most)), http.StatusOK)
+		f(h2, io.MultiReader(bytes.NewReader(make([]byte, most)), strings.NewReader("x")), http.StatusRequestEntityTooLarge) // of no announced length
+	}
+}
+
+// A trickle is a byte now and then, until ctx is done.
+type trickle struct {
+	ctx   context.Context
+	pause time.Duration
+}
+
+func (r trickle) Read(p []byte) (int, error) {
+	select {
+	case <-r.ctx.Done():
+		return 0, io.EOF
+	case <-time.After(r.pause):
+	}
+	p[0] = 'x'
+	return 1, nil
+}
+
 // A client that never opens the window of a stream pins a segment no longer than one that
 // reads nothing: the stream is reset. Its other streams, with windows, go on.
 func TestStreamWithoutWindowIsCut(t *testing.T) {
+	t.Parallel()
 	var bodies [16]*spool.Buffer
 	var closed atomic.Int32
 	slab := spool.NewSlab(spool.SlabOptions{Poison: true})

@@ -60,6 +60,7 @@ func served(t *testing.T, addr string) time.Duration {
 // Slowloris: headers that arrive byte by byte, each in good time, for as long as
 // the server listens. The deadline is the whole header's, and others are served.
 func TestSlowlorisIsCut(t *testing.T) {
+	t.Parallel()
 	const header = time.Second
 	h := web.HandlerFunc(func(_ context.Context, req *web.Request) (*web.Response, error) {
 		if req.Path != "/" {

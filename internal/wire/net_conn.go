@@ -18,10 +18,10 @@ type netListener struct {
 
 // Accept implements [net.Listener]. What there is no room for does not come out.
 func (l netListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+	c, err := l.n.room.accept(l.Listener)
 	for err == nil && l.n.room.full() {
 		l.n.room.turnAway(c, tooMany)
-		c, err = l.Listener.Accept()
+		c, err = l.n.room.accept(l.Listener)
 	}
 	if err != nil {
 		return nil, err

@@ -178,7 +178,7 @@ func (x *netExchange) deliver(ctx context.Context, resp *web.Response) (err erro
 	x.status, x.want = resp.Status, 0
 	rate := max(x.n.rate, resp.MinRate) // that the client must take of this answer
 	if x.stream.rate = rate; x.conn != nil {
-		x.conn.pace.rate = rate // the next answer sets its own
+		x.conn.pace.begin(rate)
 	}
 	if resp.Body != nil {
 		x.want = resp.Body.Len()

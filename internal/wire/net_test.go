@@ -59,6 +59,7 @@ func basic(req *web.Request) error {
 // FFmpeg with user:pass in its URL sends no credentials until it is asked, and
 // it is asked only in answer to "Expect: 100-continue", before the body.
 func TestFFmpegIsChallengedBeforeItSendsItsBody(t *testing.T) {
+	t.Parallel()
 	var got atomic.Value
 	addr, _ := startNet(t, NetOptions{BeforeBody: basic, Handler: web.HandlerFunc(func(_ context.Context, req *web.Request) (*web.Response, error) {
 		b, err := io.ReadAll(req.Body)
@@ -230,6 +231,7 @@ func TestPipelinedUploadsArriveInOrder(t *testing.T) {
 
 // What an operator sees of it.
 func TestNetCounts(t *testing.T) {
+	t.Parallel()
 	reg := prometheus.NewRegistry()
 	n, err := NewNet(NetOptions{Registerer: reg, Name: "ingest", BeforeBody: basic, Handler: web.HandlerFunc(
 		func(_ context.Context, req *web.Request) (*web.Response, error) {

@@ -27,6 +27,10 @@ func newPace(conn net.Conn, rate int64, stall time.Duration) pace {
 	return pace{conn: conn, rate: rate, stall: stall, patience: stall}
 }
 
+// begin sets the rate for the next answer of the connection: what the client
+// was slow at before is none of that one's.
+func (p *pace) begin(rate int64) { p.rate, p.patience, p.unspent = rate, p.stall, 0 }
+
 // tick is how often a write that blocks looks at what the client took.
 func (p *pace) tick() time.Duration { return min(p.stall/4, time.Second) }
 

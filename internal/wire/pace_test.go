@@ -103,3 +103,28 @@ func TestPaceDoesNotCountPauses(t *testing.T) {
 		<-done
 	})
 }
+
+// On a connection that is kept each answer has a patience of its own: a playlist is not cut
+// at once because the segment before it was taken just so.
+func TestPaceBeginsEachAnswerAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		defer a.Close()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 3 {
+				time.Sleep(3500 * time.Millisecond)
+				_, _ = io.CopyN(io.Discard, b, 10)
+			}
+		}()
+		p := newPace(a, 1<<40, 4*time.Second)
+		for i := range 3 {
+			if _, err := p.write(make([]byte, 10)); err != nil {
+				t.Fatalf("answer %d: %v", i, err)
+			}
+			p.begin(1000)
+		}
+		<-done
+	})
+}

@@ -22,6 +22,8 @@ type room struct {
 	open   atomic.Int64 // of net/http
 	warned [refusals]throttle
 
+	unheard throttle // of connections that could not be accepted
+
 	leaving sync.WaitGroup // those that are told why
 	stay    chan struct{}  // one of these is held by each of them
 }

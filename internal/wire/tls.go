@@ -167,19 +167,11 @@ func (t *TLS) Serve(ln net.Listener) error {
 
 // accept begins handshakes until ln is closed or fails for good.
 func (t *TLS) accept(ln net.Listener) error {
-	pause := time.Duration(0)
 	for {
-		c, err := ln.Accept()
-		if ne, ok := errors.AsType[net.Error](err); ok && !errors.Is(err, net.ErrClosed) && isPassing(ne) {
-			// No file is left, or the client was gone again: net/http waits too.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			time.Sleep(pause)
-			continue
-		}
+		c, err := t.fast.room.accept(ln)
 		if err != nil {
 			return err
 		}
-		pause = 0
 		if t.open.Load() >= t.most {
 			t.fast.room.turnAway(tls.Server(c, t.base), tooMany)
 			continue

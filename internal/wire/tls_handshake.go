@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -150,9 +149,3 @@ func fitForH2(s *tls.ConnectionState) bool {
 
 // inadequateSecurity is an empty SETTINGS frame and a GOAWAY that says why.
 var inadequateSecurity = []byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x08\x07\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x0c")
-
-// isPassing reports whether a failed accept may be tried again.
-func isPassing(err net.Error) bool {
-	return err.Timeout() || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) ||
-		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
-}

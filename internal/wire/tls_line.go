@@ -14,8 +14,10 @@ import (
 // the middle and go on: a TLS connection is unusable after a write that timed out.
 type line struct {
 	net.Conn
-	pace     pace // used by the one who writes: TLS has a lock
 	verified bool // the client showed a certificate that was verified; set by the handshake
+
+	mu   sync.Mutex // held while written: who closes the connection over TLS writes as well
+	pace pace       // guarded by mu
 
 	place   *list.Element // guarded by handshakes.mu
 	crowded atomic.Bool   // it gave way to others
@@ -38,7 +40,28 @@ func lineOf(c net.Conn) *line {
 }
 
 // Write implements [net.Conn].
-func (l *line) Write(p []byte) (int, error) { return l.pace.write(p) }
+func (l *line) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pace.write(p)
+}
+
+// begin sets the rate for the next answer.
+func (l *line) begin(rate int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pace.begin(rate)
+}
+
+// sever ends a connection without the goodbye of TLS, which a client that takes nothing
+// holds up.
+func sever(c net.Conn) {
+	if l := lineOf(c); l != nil {
+		_ = l.Close()
+		return
+	}
+	_ = c.Close()
+}
 
 // SetDeadline implements [net.Conn]. The write side's deadlines are pace's.
 func (l *line) SetDeadline(t time.Time) error { return l.SetReadDeadline(t) }

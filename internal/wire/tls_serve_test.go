@@ -130,6 +130,7 @@ func TestWeakSuitesCarryNoHTTP2(t *testing.T) {
 // OP-03: what bounds a connection does not cut who waits for the live edge, over both
 // protocols.
 func TestOP03WaitOutlastsTheTimeouts(t *testing.T) {
+	t.Parallel()
 	_, addr := startTLS(t, TLSOptions{HandshakeTimeout: time.Second, FastOptions: FastOptions{
 		HeaderTimeout: 300 * time.Millisecond, IdleTimeout: 300 * time.Millisecond, WriteStall: 300 * time.Millisecond,
 		Handler: web.HandlerFunc(func(ctx context.Context, _ *web.Request) (*web.Response, error) {
@@ -250,6 +251,7 @@ func isTimeoutError(err error) bool {
 
 // A handshake has a bound, whether its client says nothing or a byte now and then.
 func TestSlowHandshakeIsEnded(t *testing.T) {
+	t.Parallel()
 	s, addr := startTLS(t, TLSOptions{HandshakeTimeout: 400 * time.Millisecond, FastOptions: FastOptions{Handler: hello}})
 	start := time.Now()
 	c, err := net.Dial("tcp", addr)
@@ -320,6 +322,7 @@ func TestPlainHTTPIsToldOfTLS(t *testing.T) {
 
 // A shutdown does not wait for who connected and said nothing.
 func TestShutdownEndsIdleHandshakes(t *testing.T) {
+	t.Parallel()
 	s := newTLSFor(t, TLSOptions{FastOptions: FastOptions{Handler: hello}})
 	addr, stop := run(t, s)
 	c, err := net.Dial("tcp", addr)
@@ -396,6 +399,7 @@ func TestGateIsAskedBeforeTheHandshake(t *testing.T) {
 // An answer that wants a higher rate than the listener's is cut for who does not keep it up,
 // over both protocols: a rendition has a rate below which it cannot be played.
 func TestAnswerDemandsARateOverTLS(t *testing.T) {
+	t.Parallel()
 	for _, h2 := range []bool{true, false} {
 		gone := make(chan struct{})
 		s, addr := startTLS(t, TLSOptions{FastOptions: FastOptions{MinSendRate: 1, WriteStall: time.Second, Handler: web.HandlerFunc(

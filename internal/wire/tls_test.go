@@ -88,11 +88,13 @@ func conforming(t *testing.T, scheme string) func(*testing.T, web.Handler) (stri
 
 // Viewers over TLS cannot tell it from the plain one.
 func TestFastOverTLSConforms(t *testing.T) {
+	t.Parallel()
 	wiretest.Run(t, conforming(t, "https://"))
 }
 
 // Nor which protocol they speak. What HTTP/2 does not have is tested with its own frames.
 func TestHTTP2Conforms(t *testing.T) {
+	t.Parallel()
 	wiretest.Run(t, conforming(t, "h2://"), "Smuggling", "HTTP10GetsAGrowingBodyWithItsLength", "OversizeHeaderIs431",
 		"HeaderWithoutEndIsCut", "HeaderOfManyFieldsIs431", "InterimAnswersAreForHTTP11")
 }

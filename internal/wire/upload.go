@@ -12,7 +12,9 @@ import (
 )
 
 // An upload is the body of a request. Each read must bring something before
-// the progress timeout; all of them together at most what is left.
+// the progress timeout, of HTTP/2 all of them: a viewer's body is held whole, and
+// who sends a byte now and then would have it held for hours. All together they
+// bring at most what is left.
 type upload struct {
 	x    *netExchange
 	left int64
@@ -22,6 +24,8 @@ type upload struct {
 func newUpload(x *netExchange) *upload {
 	if x.conn != nil {
 		x.conn.expect(x.n.progress)
+	} else {
+		_ = x.rc.SetReadDeadline(time.Now().Add(x.n.progress))
 	}
 	return &upload{x: x, left: x.n.maxBody}
 }
@@ -30,9 +34,6 @@ func newUpload(x *netExchange) *upload {
 func (u *upload) Read(p []byte) (int, error) {
 	if u.err != nil {
 		return 0, u.err
-	}
-	if u.x.conn == nil {
-		_ = u.x.rc.SetReadDeadline(time.Now().Add(u.x.n.progress))
 	}
 	n, err := u.x.r.Body.Read(p[:min(int64(len(p)), u.left+1)])
 	if u.left -= int64(n); u.left < 0 {
@@ -48,6 +49,9 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.unbound()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		e := web.Errorf(http.StatusRequestTimeout, "the request's body did not advance for %v", u.x.n.progress)
+		if u.x.conn == nil {
+			e = web.Errorf(http.StatusRequestTimeout, "the request took longer than %v to arrive", u.x.n.progress)
+		}
 		e.Reason = "request_timeout"
 		u.err = e
 	default:

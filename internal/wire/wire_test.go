@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"flag"
 	"net"
 	"testing"
 	"time"
@@ -13,6 +14,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Tests that are parallel here wait for a clock and not for a core. What is said with
+	// -parallel counts all the same: it is read later.
+	_ = flag.Set("test.parallel", "12")
 	goleak.VerifyTestMain(m,
 		// fasthttp's clocks, which live as long as the process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -55,6 +59,7 @@ func run(t testing.TB, s server) (addr string, stop func()) {
 
 // Viewers cannot tell which adapter serves them.
 func TestFastConforms(t *testing.T) {
+	t.Parallel()
 	wiretest.Run(t, func(t *testing.T, h web.Handler) (string, func()) {
 		f, err := NewFast(FastOptions{Handler: h, Name: t.Name(), MaxHeader: wiretest.MaxHeader, MaxBody: wiretest.MaxBody,
 			MinSendRate: wiretest.MinSendRate, WriteStall: wiretest.WriteStall})
@@ -67,6 +72,7 @@ func TestFastConforms(t *testing.T) {
 }
 
 func TestNetConforms(t *testing.T) {
+	t.Parallel()
 	wiretest.Run(t, func(t *testing.T, h web.Handler) (string, func()) {
 		n, err := NewNet(NetOptions{Handler: h, Name: t.Name(), MaxHeader: wiretest.MaxHeader, MaxBody: wiretest.MaxBody,
 			MinSendRate: wiretest.MinSendRate, WriteStall: wiretest.WriteStall})

@@ -281,6 +281,19 @@ func (c *Edge) checkClients(s *source) {
 	if len(l.Exempt) > 0 && l.Connections == 0 && l.Rate == 0 && l.TokenRate == 0 {
 		s.warnf("clients.exempt", "does nothing: neither clients.connections nor clients.rate nor clients.token_rate bounds anybody")
 	}
+	usual := DefaultEdge().Clients
+	for _, k := range []struct {
+		idle      bool // it does nothing, and says something else than the manual
+		name, why string
+	}{
+		{l.Rate == 0 && l.Burst != usual.Burst, "burst", "clients.rate is 0, which is no bound"},
+		{l.TokenRate == 0 && l.TokenBurst != usual.TokenBurst, "token_burst", "clients.token_rate is 0, which is no bound"},
+		{len(l.TrustedProxies) == 0 && l.Forwarded != usual.Forwarded, "forwarded", "nobody is believed while clients.trusted_proxies is not given"},
+	} {
+		if key := "clients." + k.name; k.idle && s.given(key) {
+			s.warnf(key, "does nothing: %s", k.why)
+		}
+	}
 }
 
 func (a *Admin) check(s *source) {

@@ -25,7 +25,21 @@ func Diff[T Origin | Edge](old, new *T) []Change {
 			out[i].Live = out[i].Live && out[i].Key != "ingest.keys_file"
 		}
 	}
+	// The encrypted listener comes and goes by a restart, and with it whatever makes sense
+	// only together with it: without its certificate it could not even stay as it is.
+	if tlsOf(old).On() != tlsOf(new).On() {
+		for i := range out {
+			out[i].Live = out[i].Live && !strings.HasPrefix(out[i].Key, "tls.") && !strings.HasPrefix(out[i].Key, "access.")
+		}
+	}
 	return out
+}
+
+func tlsOf(c any) *TLS {
+	if o, ok := c.(*Origin); ok {
+		return &o.TLS
+	}
+	return &c.(*Edge).TLS
 }
 
 func differ(a, b reflect.Value, key string, live bool, out *[]Change) {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -317,4 +318,131 @@ func TestReloadOfLimitsLosesNobodyOverTLS(t *testing.T) {
 	}
 	stop()
 	viewers.Wait()
+}
+
+// The whole way encrypted: viewers ask an edge over TLS, and the edge an origin that admits
+// only whoever shows a certificate of its authority. An edge without one, or with another's,
+// serves nobody and says which keys to give; one that renews its own goes on.
+func TestAnEdgeShowsItsCertificateToAnOriginThatWantsIt(t *testing.T) {
+	dir := t.TempDir()
+	ca, other := newAuthority(t, dir, "ca"), newAuthority(t, dir, "other")
+	ca.pair("origin", "origin.example", time.Now().Add(30*24*time.Hour))
+	ca.pair("edge", "edge.example", time.Now().Add(30*24*time.Hour))
+	other.pair("stranger", "edge.example", time.Now().Add(30*24*time.Hour))
+	ofile := write(t, filepath.Join(dir, "origin.yaml"), `
+listen: none
+tls: {listen: "127.0.0.1:0", cert_file: origin.pem, key_file: origin.key, client_ca_file: ca.pem}
+access: {mode: mtls}
+ingest: {listen: "127.0.0.1:0"}
+store: {memory: 64MiB}
+admin: {listen: "127.0.0.1:0"}
+drain: {delay: 0s, timeout: 5s}
+`)
+	ocfg, _, err := config.LoadOrigin(ofile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := startOrigin(t, ocfg)
+	pushClip(t, o.Addrs().Ingest, "", "news")
+
+	file := filepath.Join(dir, "edge.yaml")
+	text := func(show string) string {
+		return `
+tls: {listen: "127.0.0.1:0", cert_file: edge.pem, key_file: edge.key}
+origins: ["https://` + o.Addrs().ViewersTLS + `"]
+origin_tls: {ca_file: ca.pem, server_name: origin.example` + show + `}
+`
+	}
+	src := &rereader{cfg: fromFile(t, file, text(""))}
+	e := startEdge(t, src.cfg, func(o *Options[config.Edge]) { o.Reread = src.read })
+	viewer := ca.client(true, "")
+	get := func(name string) (int, string) {
+		t.Helper()
+		code, body, err := getOver(viewer, "https://"+e.Addrs().ViewersTLS+"/live/news/main/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code, body
+	}
+	reload := func(show string) {
+		t.Helper()
+		src.set(func(c *config.Edge) { *c = *fromFile(t, file, text(show)) })
+		if done, err := e.Reload(); err != nil || len(done.Restart) > 0 {
+			t.Fatalf("%+v %v", done, err)
+		}
+	}
+	refused := func() {
+		t.Helper()
+		before := e.counter(t, "weir_upstream_requests_total", "outcome", "upstream_tls")
+		eventually(t, "the origin to refuse", func() bool {
+			code, body := get("index.m3u8")
+			if code == 200 || strings.Contains(body, "#EXTM3U") {
+				t.Fatalf("%d %.60q", code, body)
+			}
+			return e.counter(t, "weir_upstream_requests_total", "outcome", "upstream_tls") > before
+		})
+	}
+	refused()
+	if !strings.Contains(e.log.String(), "origin_tls.cert_file") {
+		t.Error("the log does not name the key to give")
+	}
+	reload(", cert_file: stranger.pem, key_file: stranger.key")
+	refused()
+
+	reload(", cert_file: edge.pem, key_file: edge.key")
+	var list string
+	eventually(t, "the edge to be let in", func() bool {
+		code, body := get("index.m3u8")
+		list = body
+		return code == 200
+	})
+	want, err := os.ReadFile("../../../bench/clip/144p/0.m4s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	for line := range strings.Lines(list) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			name = line
+			break
+		}
+	}
+	if code, body := get(name); code != 200 || body != string(want) {
+		t.Errorf("%s: %d, %d bytes of %d; the playlist is\n%s", name, code, len(body), len(want), list)
+	}
+	ca.pair("edge", "edge.example", time.Now().Add(60*24*time.Hour)) // renewed, under the same names
+	reload(", cert_file: edge.pem, key_file: edge.key")
+	if code, _ := get("index.m3u8"); code != 200 {
+		t.Errorf("with the renewed certificate: %d", code)
+	}
+}
+
+// Whoever takes the encrypted listener out of the config hears that it goes with a restart;
+// until then it serves on, and what else has changed counts at once. An origin that is to
+// have it, and to ask there for certificates, lets in who may come now until it does.
+func TestTheEncryptedListenerGoesAndComesByARestart(t *testing.T) {
+	origin, _ := upstream(t, "here")
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.pair("edge", "edge.example", time.Now().Add(30*24*time.Hour))
+	file := filepath.Join(dir, "edge.yaml")
+	src := &rereader{cfg: fromFile(t, file, "tls: {listen: \"127.0.0.1:0\", cert_file: edge.pem, key_file: edge.key}\norigins: ["+origin+"]\n")}
+	e := startEdge(t, src.cfg, func(o *Options[config.Edge]) { o.Reread = src.read })
+	src.set(func(c *config.Edge) {
+		*c = *fromFile(t, file, "origins: ["+origin+"]\nlimits: {connections: 77}\n")
+	})
+	done, err := e.Reload()
+	if err != nil || !slices.Equal(done.Live, []string{"limits.connections"}) || !slices.Contains(done.Restart, "tls.listen") || !slices.Contains(done.Restart, "tls.cert_file") {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if code, body, err := getOver(ca.client(true, ""), "https://"+e.Addrs().ViewersTLS+"/live/a.ts"); code != 200 || body != "here" {
+		t.Errorf("%d %q %v", code, body, err)
+	}
+
+	old := originConfig()
+	next := *old
+	next.TLS.Listen, next.TLS.ClientCAFile, next.Access.Mode = ":8443", "ca.pem", config.AccessMTLS
+	if merged := config.Live(old, &next); merged.Access.Mode != config.AccessOpen {
+		t.Errorf("access.mode %s where nobody can show a certificate", merged.Access.Mode)
+	}
 }

@@ -20,7 +20,8 @@ type viewers struct {
 	door    *door
 	name    string // metrics label
 	make    func(bounds) (server, error)
-	retired sync.WaitGroup // servers that were replaced and still finish
+	retired sync.WaitGroup  // servers that were replaced and still finish
+	life    context.Context // until when they may
 }
 
 // bounds are what a reload can change of a listener by putting another server
@@ -54,6 +55,10 @@ func (n *Node) fast(name string, h web.Handler, reg prometheus.Registerer, b bou
 			o.Gate = p.clients
 		}
 	}
+	if name == "peers" {
+		// What a viewer may ask comes here with its path encoded, and a proof of membership.
+		o.MaxHeader += web.MaxPath
+	}
 	return o
 }
 
@@ -72,9 +77,11 @@ func (n *Node) openTLS(d *door, h web.Handler, reg prometheus.Registerer, b boun
 }
 
 func (n *Node) openServer(d *door, name string, b bounds, make func(bounds) (server, error)) (*viewers, error) {
-	v := &viewers{n: n, door: d, name: name, make: make}
+	life, end := context.WithCancel(context.Background())
+	v := &viewers{n: n, door: d, name: name, make: make, life: life}
 	first, err := make(b)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	n.onRun(func() {
@@ -83,6 +90,8 @@ func (n *Node) openServer(d *door, name string, b bounds, make func(bounds) (ser
 		}
 	})
 	n.onClose(name+" listener", func(ctx context.Context) error {
+		defer end()
+		defer context.AfterFunc(ctx, end)() // those that were replaced have as long as the one in place
 		err := d.close(ctx)
 		v.retired.Wait()
 		return err
@@ -203,7 +212,8 @@ func (v *viewers) prepare(b bounds) (*replacement, error) {
 func (r *replacement) drop() { _ = r.dup.Close() }
 
 // commit puts the server in place. Requests under way end with the server they
-// began with, idle connections are closed, and players open new ones.
+// began with, however long that takes: a film may take hours. Idle connections are closed,
+// and players open new ones.
 func (r *replacement) commit() {
 	v := r.v
 	retire, err := v.door.put(r.next, r.dup)
@@ -212,10 +222,8 @@ func (r *replacement) commit() {
 	}
 	if retire != nil {
 		v.retired.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), v.n.drain().Timeout)
-			defer cancel()
-			if err := retire(ctx); err != nil {
-				v.n.log.Warn("reload: requests that outlasted drain.timeout were cut", "listener", v.name)
+			if err := retire(v.life); err != nil {
+				v.n.log.Warn("stopping: drain.timeout is over, what was under way since before a reload was cut", "listener", v.name)
 			}
 		})
 	}

@@ -2,12 +2,16 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,4 +209,78 @@ func TestReloadOfLimitsLosesNobody(t *testing.T) {
 		code, _, err := try("GET", "http://"+e.Addrs().Viewers+"/live/a.ts")
 		return err != nil || code == 503
 	})
+}
+
+// Everything that can change changes at once, again and again, while a viewer downloads a
+// film over each way in: none of them is cut, however short drain.timeout is; only the
+// node's end does that.
+func TestAReloadCutsNobodysDownload(t *testing.T) {
+	const size = 24 << 20
+	film := bytes.Repeat([]byte("film"), size/4)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		_, _ = w.Write(film)
+	}))
+	defer slow.Close()
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.pair("edge", "edge.example", time.Now().Add(30*24*time.Hour))
+	cfg := edgeConfig(slow.URL)
+	cfg.Drain.Timeout = 100 * time.Millisecond
+	cfg.TLS.Listen = "127.0.0.1:0"
+	cfg.TLS.CertFile, cfg.TLS.KeyFile = filepath.Join(dir, "edge.pem"), filepath.Join(dir, "edge.key")
+	src := &rereader{cfg: cfg}
+	e := startEdge(t, cfg, func(o *Options[config.Edge]) { o.Reread = src.read })
+
+	begin := func(c *http.Client, url string) io.ReadCloser {
+		t.Helper()
+		resp, err := c.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp.Body
+	}
+	encrypted := "https://" + e.Addrs().ViewersTLS + "/live/"
+	all := map[string]io.ReadCloser{
+		"plain": begin(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+e.Addrs().Viewers+"/live/a.mp4"),
+		"tls":   begin(ca.client(false, ""), encrypted+"b.mp4"),
+		"h2":    begin(ca.client(true, ""), encrypted+"c.mp4"),
+	}
+	for i := range 4 {
+		ca.pair("edge", "edge.example", time.Now().Add(time.Duration(40+i)*24*time.Hour))
+		src.set(func(c *config.Edge) {
+			c.Limits.Connections = 100 + i
+			c.TLS.Streams = 100 + i
+			c.Clients.Connections, c.Clients.Rate = 50+i, 1000+i
+			c.Overload.Requests = 1000 + i
+			c.Origins = []string{slow.URL, "http://127.0.0.1:" + strconv.Itoa(1+i)}
+			c.Log.Requests = i%2 == 0
+		})
+		if done, err := e.Reload(); err != nil || len(done.Restart) > 0 || len(done.Live) < 6 {
+			t.Fatalf("%+v %v", done, err)
+		}
+		time.Sleep(2 * cfg.Drain.Timeout)
+	}
+	for name, body := range all {
+		if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, film) {
+			t.Errorf("%s: %d bytes of %d, %v", name, len(got), size, err)
+		}
+	}
+
+	last := begin(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+e.Addrs().Viewers+"/live/d.mp4")
+	src.set(func(c *config.Edge) { c.Limits.Connections = 200 })
+	if _, err := e.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
+	if err := e.wait(t); err != nil {
+		t.Error(err)
+	}
+	if got, err := io.ReadAll(last); err == nil {
+		t.Errorf("a download outlives its node: %d bytes", len(got))
+	}
+	if !strings.Contains(e.log.String(), "under way since before a reload was cut") {
+		t.Error("the log does not tell")
+	}
 }

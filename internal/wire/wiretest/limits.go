@@ -180,10 +180,10 @@ func stuckReader(t *testing.T, start Start) {
 func steadyReader(t *testing.T, start Start) {
 	const size = 2 << 20
 	body := &watched{Body: web.Bytes(make([]byte, size))}
-	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body, "Connection", "close") })))
+	c := dial(t, serve(t, start, always(func() *web.Response { return web.NewResponse(200, body) })))
 	_ = c.tcp().SetReadBuffer(128 << 10)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	c.get("/", "")
+	c.get("/", "Connection: close\n")
 	began := time.Now()
 	if n := take(c, 5*MinSendRate, 25*time.Second); n < size {
 		t.Errorf("the steady reader got %d bytes of %d in %v", n, size, time.Since(began))
@@ -251,8 +251,6 @@ func nextMinRate(t *testing.T, start Start) {
 		resp := &web.Response{Status: 200, Body: web.Bytes(make([]byte, size))}
 		if first {
 			resp.MinRate, first = 1<<40, false
-		} else {
-			resp.Header.Set("Connection", "close")
 		}
 		return resp
 	})))
@@ -260,7 +258,7 @@ func nextMinRate(t *testing.T, start Start) {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	c.get("/", "")
 	c.answer(200)
-	c.get("/", "")
+	c.get("/", "Connection: close\n")
 	if n := take(c, 16*MinSendRate, 25*time.Second); n < size {
 		t.Errorf("the second answer ended at %d bytes of %d", n, size)
 	}

@@ -51,6 +51,7 @@ func Run(t *testing.T, start func(t *testing.T, h web.Handler) (baseURL string, 
 			continue
 		}
 		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
 			for name, test := range part.tests {
 				if slices.Contains(but, name) {
 					continue
