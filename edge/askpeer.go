@@ -87,7 +87,17 @@ func (f *fill) askPeer(ctx context.Context, peer Peer, req *web.Request) (*web.R
 	if err != nil {
 		return nil, err
 	}
-	return f.follow(resp, req, func() { f.e.opts.Peers.Failed(peer.Name()) }), nil
+	return f.follow(resp, req, func(ctx context.Context, why error) { f.e.peerCut(ctx, peer, why) }), nil
+}
+
+// peerCut notes that a peer cut a body. It does so where it died, and where its
+// own upstream cut the body, which it must pass on: a peer that says that it
+// lives is not to blame, or an origin that cuts bodies would part the edges, and
+// be asked by each of them. One that stalled is: whatever it says, no more came.
+func (e *Edge) peerCut(ctx context.Context, peer Peer, why error) {
+	if web.StatusOf(why) == http.StatusGatewayTimeout || e.stillLives(ctx, peer) != nil && ctx.Err() == nil {
+		e.opts.Peers.Failed(peer.Name())
+	}
 }
 
 // watch calls check again and again, with a pause between, and cancels with

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -239,14 +240,16 @@ func (f *fill) askOrigin(ctx context.Context, o Origin, req *web.Request, s *sid
 	if now := time.Now(); !f.q.blocking && resp.Status < 500 {
 		f.e.origins.came(o.Name, f.q.class, now.Sub(start), now)
 	}
-	return f.follow(resp, req, func() { f.e.originFailed(o.Name, web.ErrAborted) }), nil
+	return f.follow(resp, req, func(context.Context, error) { f.e.originFailed(o.Name, web.ErrAborted) }), nil
 }
 
 // noteOrigin remembers how an origin did.
 func (e *Edge) noteOrigin(o Origin, resp *web.Response, err error) {
 	switch {
-	case err != nil, resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
+	case err != nil:
 		e.originFailed(o.Name, err)
+	case resp.Status == http.StatusBadGateway, resp.Status == http.StatusGatewayTimeout:
+		e.originFailed(o.Name, fmt.Errorf("it answered %d", resp.Status))
 	case e.origins.succeeded(o.Name):
 		e.log.Info("origin answers again", "origin", o.Name)
 	}

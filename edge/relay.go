@@ -120,7 +120,8 @@ func (s *stream) resumeFromPeer(ctx context.Context, w *sinkWriter, at int64) (i
 		}
 		n, err := s.take(ctx, w, resp, skip, at)
 		if err != nil && w.err == nil && ctx.Err() == nil {
-			e.opts.Peers.Failed(peer.Name())
+			s.alone = true
+			e.peerCut(ctx, peer, err)
 		}
 		return n, err
 	}

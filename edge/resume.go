@@ -17,7 +17,7 @@ import (
 // upstream, or from the same one again, where the first cuts it: at the same
 // byte of the same version, which a strong entity tag names on all origins
 // alike. Cut is called when the first did.
-func (f *fill) follow(resp *web.Response, req *web.Request, cut func()) *web.Response {
+func (f *fill) follow(resp *web.Response, req *web.Request, cut func(ctx context.Context, why error)) *web.Response {
 	if resp.Body == nil {
 		return resp
 	}
@@ -66,8 +66,9 @@ type stream struct {
 	f    *fill
 	req  *web.Request
 	part part
-	cut  func()
+	cut  func(ctx context.Context, why error)
 
+	alone    bool // a rest from a peer was cut too: the origins are to be asked
 	relaying bool // counted among e.relays
 	mu       sync.Mutex
 }
@@ -102,7 +103,7 @@ func (s *stream) Drain(ctx context.Context, w io.Writer) (int64, error) {
 		return n, err
 	}
 	first := err
-	s.cut()
+	s.cut(ctx, first)
 	if n == s.part.length() {
 		return n, nil // all was here but the end mark
 	}
@@ -157,7 +158,7 @@ var (
 // resume writes what comes from position at of the representation on, from the
 // first upstream that has the same version, and returns how much that was.
 func (s *stream) resume(ctx context.Context, w *sinkWriter, at int64) (int64, error) {
-	if !s.f.noPeer {
+	if !s.f.noPeer && !s.alone {
 		if n, err := s.resumeFromPeer(ctx, w, at); err != errNobody {
 			return n, err
 		}

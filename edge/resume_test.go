@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,11 +115,15 @@ func TestAPeerThatLeavesMidFillIsReplaced(t *testing.T) {
 		slab := spool.NewSlab(spool.SlabOptions{Poison: true})
 		origin := &fake{answer: versioned(`"v1"`)}
 		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
-		rings[0].peers["e2"].Handler = web.HandlerFunc(func(context.Context, *web.Request) (*web.Response, error) {
+		var left atomic.Bool
+		rings[0].peers["e2"].Handler = web.HandlerFunc(func(ctx context.Context, req *web.Request) (*web.Response, error) {
+			if left.Load() {
+				return unreachable(ctx, req)
+			}
 			w, b := slab.New(0)
 			w.Append([]byte(whole[:20]))
 			w.Release(20)
-			time.AfterFunc(time.Second, func() { w.Abort(errors.New("it left")) })
+			time.AfterFunc(time.Second, func() { left.Store(true); w.Abort(errors.New("it left")) })
 			return web.NewResponse(200, b, "ETag", `"v1"`, "Cache-Control", "max-age=60", nodeField, "e2"), nil
 		})
 		for i, g := range crowd(edges[0], 100, func(int) *web.Request { return request("GET", "/a.m4s") }) {
@@ -135,6 +140,23 @@ func TestAPeerThatLeavesMidFillIsReplaced(t *testing.T) {
 		synctest.Wait()
 		if slab.InUse() != 0 {
 			t.Error("bytes of the peer's body were not given back")
+		}
+	})
+}
+
+// The owner passes on that the origin cut a body, and cannot mend it: it is no
+// dead peer, or each cut would part the edges, and the origin be asked by each.
+func TestAPeerIsNotBlamedForWhatItsOriginCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: cutting(20, "")} // without a tag nothing can go on
+		edges, rings := cluster(t, 2, owned("e2"), Options{}, origin)
+		for range 3 {
+			if g := get(t, edges[0], "/a.m4s"); g.err == nil {
+				t.Fatalf("%d %q", g.Status, g.text)
+			}
+		}
+		if f := rings[0].failures(); len(f) != 0 {
+			t.Errorf("marked as failing: %v", f)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"weir/internal/spool"
 	"weir/internal/web"
@@ -28,6 +29,9 @@ func newLink(to web.Handler, slab *spool.Slab) *link {
 	return &link{to: to, slab: slab, dead: make(chan struct{}), hold: -1}
 }
 
+// roundTrip is how long a node that is dead takes to be found so.
+const roundTrip = time.Millisecond
+
 var errUnreachable = web.Errorf(http.StatusBadGateway, "the node cannot be reached")
 
 // Serve implements [web.Handler]: the far end's answer crosses the wire byte by
@@ -36,6 +40,11 @@ func (l *link) Serve(ctx context.Context, req *web.Request) (*web.Response, erro
 	dead, hold, gate := l.now()
 	select {
 	case <-dead:
+		// Nobody learns it before a packet was there and back.
+		select {
+		case <-time.After(roundTrip):
+		case <-ctx.Done():
+		}
 		return nil, errUnreachable
 	default:
 	}

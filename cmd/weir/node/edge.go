@@ -105,7 +105,13 @@ func (b *edgeNode) build() error {
 	return nil
 }
 
-func (b *edgeNode) makeOrigins(cfg *config.Edge) error { return b.origins.build(b.dial, cfg, nil) }
+func (b *edgeNode) makeOrigins(cfg *config.Edge) error {
+	if err := b.origins.build(b.dial, cfg, nil); err != nil {
+		return err
+	}
+	b.onClose("connections to origins", func(context.Context) error { b.origins.close(); return nil })
+	return nil
+}
 
 func (b *edgeNode) serveViewers(cfg *config.Edge) error {
 	var h web.Handler = b.edge

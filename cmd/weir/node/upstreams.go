@@ -72,6 +72,13 @@ func (u *upstreams) build(dial dialer, new, old *config.Edge) error {
 	return nil
 }
 
+// close closes the connections that are idle.
+func (u *upstreams) close() {
+	for _, o := range u.list() {
+		o.Handler.(*wire.Client).Close()
+	}
+}
+
 // sameRules reports whether origins are asked by both in the same way.
 func sameRules(a, b *config.Edge) bool {
 	return a.OriginKey == b.OriginKey && a.OriginHost == b.OriginHost && maps.Equal(a.OriginHeaders, b.OriginHeaders) && a.OriginTLS == b.OriginTLS
