@@ -49,6 +49,7 @@ type Fast struct {
 	gate    Gate
 	room    *room
 	sweep   sweeper
+	bodies  announced
 	date    dateClock
 	base    context.Context // parent of every exchange's
 	abandon context.CancelCauseFunc
@@ -79,14 +80,20 @@ func NewFast(o FastOptions) (*Fast, error) {
 		conns:   make(map[net.Conn]netip.Addr),
 	}
 	f.room = newRoom(or(o.Concurrency, fasthttp.DefaultConcurrency), f.acc, o.Registerer, o.Name)
+	f.bodies.each = or(o.MaxBody, defaultSmallBody)
+	f.bodies.most = max(maxAnnounced, 4*f.bodies.each)
+	f.bodies.within = or(o.HeaderTimeout, defaultHeaderTimeout) + time.Second
 	f.quick, _ = o.Handler.(web.Quick)
 	f.base, f.abandon = context.WithCancelCause(context.Background())
 	f.server = &fasthttp.Server{
 		Handler:      f.handle,
 		ErrorHandler: f.refuse,
 		ConnState:    f.track,
-		Logger:       quietLogger{f.acc.log},
-		Concurrency:  o.Concurrency,
+
+		HeaderReceived: f.bodies.header,
+
+		Logger:      quietLogger{f.acc.log},
+		Concurrency: o.Concurrency,
 
 		// The read buffer is what bounds a header. Buffers go back to their
 		// pool between requests, and each answer is flushed as soon as it is

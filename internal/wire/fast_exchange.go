@@ -38,6 +38,7 @@ type fastExchange struct {
 // handle is fasthttp's handler. It never panics: fasthttp would take the
 // process down.
 func (f *Fast) handle(ctx *fasthttp.RequestCtx) {
+	f.bodies.over(&ctx.Request.Header)
 	x := &fastExchange{f: f, record: f.acc.begin(), conn: ctx.Conn()}
 	x.remote = addrPort(ctx.RemoteAddr())
 	resp := x.answer(ctx)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -158,6 +159,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // refuse answers a request that fasthttp could not read. The connection is
 // closed after it.
 func (f *Fast) refuse(ctx *fasthttp.RequestCtx, err error) {
+	noRoom := f.bodies.over(&ctx.Request.Header)
 	r := f.acc.begin()
 	r.method, r.path, r.remote = methodName(ctx.Request.Header.Method()), "", addrPort(ctx.RemoteAddr())
 	e := web.Errorf(http.StatusBadRequest, "the request is malformed")
@@ -168,6 +170,9 @@ func (f *Fast) refuse(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &tooLong):
 		e = web.Errorf(http.StatusRequestHeaderFieldsTooLarge, "request line and header exceed %d bytes", f.server.ReadBufferSize)
 		e.Reason = "header_too_large"
+	case noRoom:
+		e = web.Errorf(http.StatusServiceUnavailable, "as many bytes of bodies are announced, and have not come, as may be: %d", f.bodies.most)
+		e.Reason, e.RetryAfter = "bodies_announced", time.Second
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		e = web.Errorf(http.StatusRequestEntityTooLarge, "the request's body exceeds %d bytes", f.server.MaxRequestBodySize)
 		e.Reason = "body_too_large"
