@@ -291,8 +291,20 @@ func (f *flight) handOverToOne(a answer, o landing) error {
 // another since that is not kept: who asks next would else be served the older
 // one for as long as it may be served stale.
 func (f *flight) supersede() {
-	if f.stale != nil {
-		f.c.reject(f.stale)
+	f.s.mu.Lock()
+	if f.solo || f.outdated {
+		f.s.mu.Unlock()
+		return
+	}
+	now := f.s.find(f.q.Key, f.q.Header) // stale, or what has renewed it meanwhile
+	if f.c.shelf != nil {
+		f.c.shelf.Forget(f.q.Key) // the disk may have been too busy to answer
+	}
+	f.s.mu.Unlock()
+	for _, k := range [...]*kept{f.stale, now} {
+		if k != nil {
+			f.c.reject(k)
+		}
 	}
 }
 

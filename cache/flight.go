@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/cache/shelf"
 	"weir/internal/web"
 )
 
@@ -39,11 +40,12 @@ type flight struct {
 	cancel     context.CancelCauseFunc
 
 	// The flight's goroutine's own.
-	paid      int64   // charged to the budget for the flight itself
-	group     group   // of what it brings
-	renewed   []*kept // of stale and others: what a 304 is about
-	elections int     // how often another leader was chosen
-	handed    bool    // its answer was handed on with the body: the context lives as long as that
+	paid      int64        // charged to the budget for the flight itself
+	group     group        // of what it brings
+	renewed   []*kept      // of stale and others: what a 304 is about
+	elections int          // how often another leader was chosen
+	found     *shelf.Found // on the disk: what is kept comes from there; nil: from upstream
+	handed    bool         // its answer was handed on with the body: the context lives as long as that
 
 	// Guarded by s.mu.
 	waiters  []*waiter

@@ -56,6 +56,13 @@ func (f *flight) promote() (done bool, err error) {
 			return giveUp(err)
 		}
 	}
+	f.s.mu.Lock()
+	late := !f.outdated && !found.Current() // something newer has come, and may be gone again
+	f.s.mu.Unlock()
+	if late {
+		return giveUp(errSettled)
+	}
+	f.found = found
 	k := keptOf(f.q.Key, c.flightHash(flightKey{f.fk.key, f.fk.variant, false}), max(len(f.fk.variant), len(m.variant)), c.headOf(m), in.blob)
 	k.group = f.group
 	now = time.Now()

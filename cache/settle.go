@@ -1,10 +1,6 @@
 package cache
 
-import (
-	"time"
-
-	"weir/cache/shelf"
-)
+import "time"
 
 // A landing is what comes of a flight for those who waited for it.
 type landing struct {
@@ -104,8 +100,9 @@ func (f *flight) publish(o landing) (displaced []*kept) {
 	}
 	displaced, _ = f.c.renewAll(f.s, o.also) // before what may do away with all variants
 	k := o.keep
-	if k != nil && k.stored.body.at != (shelf.Place{}) {
-		if newer := f.s.find(k.key(), f.q.Header); newer != nil && newer.stored.born.After(k.stored.born) {
+	if k != nil && f.found != nil {
+		newer := f.s.find(k.key(), f.q.Header)
+		if newer != nil && newer.stored.born.After(k.stored.born) || !f.found.Current() {
 			f.drop(k) // upstream answered while the disk did
 			k = nil
 		}

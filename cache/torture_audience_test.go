@@ -30,7 +30,7 @@ func (x *torture) asker(during time.Duration) {
 	time.Sleep(x.pause(during))
 	query := x.query()
 	x.mu.Lock()
-	floor, c := x.floor[query.Key], x.c
+	last, floor, c := x.last[query.Key+query.Header.Get("X")], max(x.floor[query.Key], x.seen[query.Key+query.Header.Get("X")]), x.c
 	x.mu.Unlock()
 	start, told := time.Now(), 0
 	type reply struct {
@@ -39,7 +39,7 @@ func (x *torture) asker(during time.Duration) {
 		at  time.Time
 	}
 	if o, ok := c.Lookup(query); ok && !query.Validate {
-		x.look(query, o, Hit, floor, start, start)
+		x.look(c, query, o, Hit, floor, last, start, start)
 		return
 	} else if ok {
 		o.Release()
@@ -61,13 +61,13 @@ func (x *torture) asker(during time.Duration) {
 		if took := r.at.Sub(start); took > query.Wait+grain {
 			x.t.Errorf("%s: waited %v, allowed were %v", query.Key, took, query.Wait)
 		}
-		x.look(query, r.o, r.how, floor, start, r.at)
+		x.look(c, query, r.o, r.how, floor, last, start, r.at)
 		cancel()
 	case <-leaves:
 		cancel()
 		select {
 		case r := <-ready: // it was on its way
-			x.look(query, r.o, r.how, floor, start, r.at)
+			x.look(c, query, r.o, r.how, floor, last, start, r.at)
 		default:
 			time.Sleep(15 * time.Second)
 			if told != 0 {
@@ -83,7 +83,7 @@ func (x *torture) asker(during time.Duration) {
 }
 
 // look reads an answer to a question of a time, given at another, and judges it.
-func (x *torture) look(query Query, o *Object, how Outcome, floor int, asked, given time.Time) {
+func (x *torture) look(c *Cache, query Query, o *Object, how Outcome, floor int, last, asked, given time.Time) {
 	if o == nil {
 		return
 	}
@@ -134,12 +134,21 @@ func (x *torture) look(query Query, o *Object, how Outcome, floor int, asked, gi
 	case g.x != "*" && g.x != query.Header.Get("X"):
 		bad("that is another variant")
 	case g.version < floor:
-		bad(fmt.Sprint("version ", floor, " was there, and the key invalidated"))
+		bad(fmt.Sprint("version ", floor, " was there, and the key invalidated, or it was given to others before"))
 	case kind == "personal":
 		if x.once[line]++; x.once[line] > 1 {
 			bad("it was for one only")
 		}
 		return
+	}
+	if !strings.HasPrefix(g.key, "/m") && how != Pass && c == x.c {
+		x.seen[g.key+query.Header.Get("X")] = max(g.version, x.seen[g.key+query.Header.Get("X")])
+		for _, m := range x.said[g] {
+			// What is said to one who identified himself need not be kept.
+			if how == Revalidated && !query.Header.Has("Authorization") && !m.at.After(given) && m.at.After(x.last[g.key+query.Header.Get("X")]) {
+				x.last[g.key+query.Header.Get("X")] = m.at
+			}
+		}
 	}
 	if cookie := resp.Get("Set-Cookie"); cookie != "" {
 		if x.once[cookie]++; x.once[cookie] > 1 {
@@ -151,7 +160,7 @@ func (x *torture) look(query Query, o *Object, how Outcome, floor int, asked, gi
 		switch {
 		case news:
 			return true // upstream said so since
-		case m.noCache:
+		case m.noCache, m.at.Before(last):
 			return false
 		case how == Stale:
 			return !m.mustAsk && age < m.fresh+max(m.swr, m.sie)

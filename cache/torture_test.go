@@ -36,11 +36,13 @@ type torture struct {
 	rnd     *rand.Rand
 	fills   int
 	version map[string]int
-	floor   map[string]int    // no older version may be given to who asks now
-	said    map[thing][]grant // what upstream allowed
-	once    map[string]int    // who got what was for one
-	how     map[Outcome]int   // answers that were checked
-	old     int               // of these: from the disk
+	floor   map[string]int       // no older version may be given to who asks now
+	seen    map[string]int       // the newest version that was given to anybody, by key and X
+	last    map[string]time.Time // the last time that what is kept was renewed, by key and X
+	said    map[thing][]grant    // what upstream allowed
+	once    map[string]int       // who got what was for one
+	how     map[Outcome]int      // answers that were checked
+	old     int                  // of these: from the disk
 }
 
 // A thing is one state of one resource. X is what the request said, "*" if the
@@ -127,6 +129,7 @@ func (x *torture) fill(query Query) Fill {
 		x.fills++
 		id := x.fills
 		x.mu.Unlock()
+		before, _ := x.now(query)
 		wait := x.pause(2 * time.Second)
 		if x.one(3) {
 			wait = 0
@@ -140,6 +143,11 @@ func (x *torture) fill(query Query) Fill {
 			return nil, context.Cause(ctx)
 		}
 		g, vary := x.now(query)
+		x.mu.Lock()
+		if before.version < x.floor[g.key] && x.rnd.IntN(2) == 0 {
+			g.version = before.version // what was purged meanwhile is still on its way
+		}
+		x.mu.Unlock()
 		matches, tags := false, ""
 		if prior != nil {
 			tags, _ = prior.Conditions()
@@ -314,6 +322,8 @@ func (x *torture) live(during time.Duration) {
 	}
 	x.mu.Lock()
 	x.c = c
+	clear(x.last)
+	clear(x.seen) // what was forgotten may be found again
 	x.mu.Unlock()
 	var all sync.WaitGroup
 	for range 300 {
@@ -355,7 +365,7 @@ func TestTruthUnderTorture(t *testing.T) {
 	for seed := *tortureFirst; seed < *tortureFirst+uint64(seeds); seed++ {
 		bubble(t, func(t *testing.T) {
 			x := &torture{t: t, disk: disktest.NewFake(), harsh: seed%2 == 0, rnd: rand.New(rand.NewPCG(seed, 5)), how: map[Outcome]int{},
-				version: map[string]int{}, floor: map[string]int{}, said: map[thing][]grant{}, once: map[string]int{}}
+				version: map[string]int{}, floor: map[string]int{}, seen: map[string]int{}, last: map[string]time.Time{}, said: map[thing][]grant{}, once: map[string]int{}}
 			for range 2 {
 				x.live(60 * time.Second)
 				if x.harsh { // the purges may not have been written down

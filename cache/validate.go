@@ -141,8 +141,11 @@ func (f *flight) refresh(a answer) error {
 		f.supersede()
 	default:
 		o.fate, o.shared = f.whoMayShare(a), !a.may.NoCache
-		if old.body.State() != web.Aborted && f.c.reserve(int64(k.overhead)) {
+		switch {
+		case old.body.State() != web.Aborted && f.c.reserve(int64(k.overhead)):
 			o.keep = k
+		case k.stored.stricter(old.head):
+			f.supersede()
 		}
 	}
 	if !f.settle(o) {

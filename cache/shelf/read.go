@@ -29,6 +29,7 @@ type Found struct {
 	s      *Shelf
 	key    string
 	sub    uint32
+	stamp  uint32
 	chunks chan []byte // closed at the end; err is set before
 	back   chan []byte // for reuse
 	quit   chan struct{}
@@ -146,7 +147,7 @@ func (r *reader) run() {
 		if h.name != r.key || !r.want(h.said) {
 			continue
 		}
-		f := &Found{Meta: h.said, Len: int64(h.body), At: e.body, s: r.s, key: r.key, sub: e.sub,
+		f := &Found{Meta: h.said, Len: int64(h.body), At: e.body, s: r.s, key: r.key, sub: e.sub, stamp: e.stamp,
 			chunks: make(chan []byte), back: make(chan []byte, 2), quit: make(chan struct{})}
 		r.s.metrics.get[getHit].Inc()
 		r.found <- f
@@ -245,6 +246,15 @@ func (f *Found) Drain(ctx context.Context, w io.Writer) (n int64, err error) {
 			return n, context.Cause(ctx)
 		}
 	}
+}
+
+// Current reports whether the thing is still what would be found: nothing newer
+// was put since, and it was not forgotten.
+func (f *Found) Current() bool {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	e := f.s.index.find(Hash(f.key), f.sub)
+	return e != nil && e.body == f.At && e.stamp == f.stamp
 }
 
 // Forget takes the thing out: it is of no use any more.
