@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/cache"
+	"weir/internal/limit"
 	"weir/internal/web"
 )
 
@@ -54,6 +56,49 @@ func TestAHitMakesLittleGarbage(t *testing.T) {
 		t.Logf("%s: %v allocations a hit", c.name, n)
 		if n > c.most {
 			t.Errorf("%s: %v allocations a hit, at most %v", c.name, n, c.most)
+		}
+	}
+}
+
+// The same with all that a node switches on: playlists read, rates per client, and
+// the order of service.
+func TestAHitMakesLittleGarbageWithAllOn(t *testing.T) {
+	for _, path := range []string{"/v/index.m3u8", "/v/seg12.ts"} {
+		s := newStudio()
+		s.put("/v/index.m3u8", windowOf(10, 5)+"#EXT-X-ENDLIST\n", "Cache-Control", "max-age=3600")
+		s.cut("/v", 10, 5, "Cache-Control", "max-age=3600")
+		a := NewAware(AwareOptions{})
+		c, err := cache.New(cache.Options{Bytes: 64 << 20, Judge: a.Judge})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var g gauge
+		src, sign := signer(t)
+		many := limit.Rate{PerSecond: 1e9, Burst: 1 << 20}
+		e := newEdge(t, Options{Cache: c, Aware: a, Tokens: src, Usage: g.usage, Sessions: 1000, MinRate: func(string) int64 { return 1000 },
+			Clients: limit.New(limit.Rules{Address: many, Token: many})}, s)
+		req := request("GET", "/t/"+sign(time.Hour, "/v/")+path, "Accept-Encoding", "gzip")
+		req.Remote = netipPort(1)
+		get := func(ask func() (*web.Response, error)) float64 {
+			return testing.AllocsPerRun(200, func() {
+				resp, err := ask()
+				if err != nil || resp.Status != 200 {
+					t.Fatal(err, resp)
+				}
+				resp.Body.Close()
+			})
+		}
+		serve := get(func() (*web.Response, error) { return e.Serve(context.Background(), req) })
+		quick := get(func() (*web.Response, error) {
+			resp, ok := e.TryServe(req)
+			if !ok {
+				return nil, errNoOrigin
+			}
+			return resp, nil
+		})
+		t.Logf("%s: %v allocations by Serve, %v by TryServe", path, serve, quick)
+		if max(serve, quick) > maxHitAllocs {
+			t.Errorf("%s: %v and %v allocations a hit, at most %v", path, serve, quick, maxHitAllocs)
 		}
 	}
 }

@@ -37,6 +37,7 @@ var commands = map[string]command{
 	"report":   (*world).report,
 	"audience": (*world).audience,
 	"prefetch": (*world).prefetch,
+	"disks":    (*world).onDisk,
 }
 
 func commandNames() []string { return slices.Sorted(maps.Keys(commands)) }
@@ -126,6 +127,19 @@ func (w *world) prefetch(line) (string, error) {
 		vain = "less than 5 %"
 	}
 	return fmt.Sprintf("fetched ahead: %v; in vain: %s", ahead > 0, vain), nil
+}
+
+// disks: whether every edge has written something to its disk, and whether any of
+// them holds bytes or waiters although all who asked have their answer.
+func (w *world) onDisk(line) (string, error) {
+	w.wait(time.Second)
+	written, rest := true, int64(0)
+	for _, e := range w.edges {
+		s := e.cache.Stats()
+		written = written && s.Disk != nil && s.Disk.Objects > 0
+		rest += s.Waiters + s.Parked + s.InAir
+	}
+	return fmt.Sprintf("written to by all: %v; still waiting or in the air: %d", written, rest), nil
 }
 
 // restart NAME: the encoder is killed and started again: it will begin with

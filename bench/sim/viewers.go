@@ -29,14 +29,15 @@ type group struct {
 	told   string          // what was said of them last
 }
 
-// viewers N get CHANNEL[/RENDITION [segment last|N|-N | init]] [at=e1,e2]: N
-// viewers, spread over the edges, ask at the same moment.
+// viewers N get CHANNEL[/RENDITION [segment last|N|-N | init | window]] [at=e1,e2]: N
+// viewers, spread over the edges, ask at the same moment; for a window each asks
+// for one listed segment after the other.
 func (w *world) viewers(l line) (string, error) {
 	n, err := strconv.Atoi(l.word(1))
 	if err != nil || l.word(2) != "get" {
 		return "", errors.New("want: viewers N get CHANNEL[/RENDITION] [segment last|init]")
 	}
-	path, err := w.target(l)
+	paths, err := w.targets(l)
 	if err != nil {
 		return "", err
 	}
@@ -45,23 +46,25 @@ func (w *world) viewers(l line) (string, error) {
 		return "", err
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	g := &group{cancel: cancel, size: n, done: map[string]int{}, bodies: map[uint64]bool{}}
+	g := &group{cancel: cancel, size: n * len(paths), done: map[string]int{}, bodies: map[uint64]bool{}}
 	w.groups = append(w.groups, g)
 	for i := range n {
-		go g.view(ctx, seat{w.seat(), edges[i%len(edges)].viewers}, path)
+		go g.view(ctx, seat{w.seat(), edges[i%len(edges)].viewers}, paths)
 	}
 	w.settle()
 	return w.answers(), nil
 }
 
-// view is one viewer's request.
-func (g *group) view(ctx context.Context, h web.Handler, path string) {
-	what, sum := ask(ctx, h, path, func() { g.mu.Lock(); g.began++; g.mu.Unlock() })
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.done[what]++
-	if sum != 0 {
-		g.bodies[sum] = true
+// view is one viewer's requests.
+func (g *group) view(ctx context.Context, h web.Handler, paths []string) {
+	for _, path := range paths {
+		what, sum := ask(ctx, h, path, func() { g.mu.Lock(); g.began++; g.mu.Unlock() })
+		g.mu.Lock()
+		g.done[what]++
+		if sum != 0 {
+			g.bodies[sum] = true
+		}
+		g.mu.Unlock()
 	}
 }
 
@@ -174,6 +177,22 @@ func (w *world) edgesOf(l line) ([]*edgeNode, error) {
 		}
 	}
 	return es, nil
+}
+
+// targets returns the paths that a command's words mean.
+func (w *world) targets(l line) (paths []string, err error) {
+	if l.word(4) != "window" {
+		path, err := w.target(l)
+		return []string{path}, err
+	}
+	m, err := w.listing(l.word(3))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.Segments {
+		paths = append(paths, "/live/"+l.word(3)+"/"+s.URI)
+	}
+	return paths, nil
 }
 
 // target returns the path that a command's words mean.

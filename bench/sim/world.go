@@ -11,6 +11,7 @@ import (
 	"weir/cache"
 	"weir/edge"
 	"weir/edge/cluster"
+	"weir/internal/disk/disktest"
 	"weir/internal/spool"
 	"weir/internal/web"
 	"weir/origin"
@@ -34,6 +35,8 @@ type world struct {
 	audiences []context.CancelFunc // of players
 	seats     int                  // viewers and players who have an address
 	rate      int64                // bytes/s that each edge may send; 0: any number
+	memory    int64                // bytes of each edge's cache
+	disks     bool                 // each edge has a disk below it
 	owns      string               // the edge that "owner" stands for
 	stops     []func()
 }
@@ -60,9 +63,10 @@ type edgeNode struct {
 	stop    context.CancelFunc
 }
 
-// create is world edges=N origins=N [bandwidth=N]: that many nodes, the edges in
-// one gossip cluster, each of which may send N bytes a second before it refuses
-// whom it can. Time then goes by until they know each other.
+// create is world edges=N origins=N [bandwidth=N] [memory=N] [disk=yes]: that many
+// nodes, the edges in one gossip cluster, each of which may send N bytes a second
+// before it refuses whom it can, and keeps N KiB in memory and the rest on a disk.
+// Time then goes by until they know each other.
 func (w *world) create(l line) (string, error) {
 	edges, err := l.number("edges", 1)
 	if err != nil {
@@ -79,7 +83,11 @@ func (w *world) create(l line) (string, error) {
 	if w.origins != nil {
 		return "", fmt.Errorf("there is a world already")
 	}
-	w.rate = int64(rate)
+	memory, err := l.number("memory", 64<<10)
+	if err != nil {
+		return "", err
+	}
+	w.rate, w.memory, w.disks = int64(rate), int64(memory)<<10, l.opts["disk"] != ""
 	time.Sleep(time.Until(birth))
 	w.slab = spool.NewSlab(spool.SlabOptions{Poison: true})
 	w.encoders = map[string][]*bench.Encoder{}
@@ -126,7 +134,11 @@ func (w *world) start(n *originNode) error {
 func (w *world) addEdge(name string) error {
 	n := &edgeNode{name: name, aware: edge.NewAware(edge.AwareOptions{})}
 	var err error
-	if n.cache, err = cache.New(cache.Options{Bytes: 64 << 20, Slab: w.slab, Judge: n.aware.Judge}); err != nil {
+	co := cache.Options{Bytes: w.memory, Slab: w.slab, Judge: n.aware.Judge}
+	if w.disks {
+		co.Disk = &cache.Disk{Dir: "/cache", Max: 64 << 20, FS: disktest.NewFake().FS()}
+	}
+	if n.cache, err = cache.New(co); err != nil {
 		return err
 	}
 	var join []string

@@ -36,9 +36,6 @@ const slack = 4 * time.Second
 // by clients who do the same. Whatever a client gets is allowed, and when all
 // have left nothing is held any more.
 func TestTorture(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	seed := *tortureSeed
 	if seed == 0 {
 		seed = rand.Uint64()
