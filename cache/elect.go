@@ -30,7 +30,7 @@ func (f *flight) elect(a answer, failed error) (bool, error) {
 	f.s.mu.Lock()
 	now := time.Now()
 	took := now.Sub(a.asked)
-	if f.settled || took > maxFailing || f.standIn(now) != nil || f.successor(now.Add(pause+took)) == nil {
+	if f.settled || took > maxFailing || f.standIn(now) != nil || f.successor(now.Add(pause+took), took < atOnce) == nil {
 		f.s.mu.Unlock()
 		return false, nil
 	}
@@ -79,24 +79,34 @@ func worthAnother(failed error) bool {
 
 // successor returns one of those who wait that can lead next, and will still
 // wait at the given time: a fill that takes as long as the last one did must be
-// of use to somebody. Whoever asks alone is told that it failed: he can ask
-// again himself. One that may wait for a peer does not lead those who must not.
-// The caller holds s.mu.
-func (f *flight) successor(at time.Time) *waiter {
+// of use to somebody. Where it failed at once whoever asks alone for what is live
+// leads again: he is the first of many, who come while he waits, and who would
+// else all be told that it failed. For anything else he is told, and can ask again
+// himself. One that may wait for a peer does not lead those who must not. The
+// caller holds s.mu.
+func (f *flight) successor(at time.Time, atOnce bool) *waiter {
 	since := at.Sub(f.c.born)
+	var again *waiter
 	for _, w := range f.waiters {
-		if w != f.leader && w.q.NoPeer == f.fk.noPeer && w.until > since {
+		switch {
+		case w.q.NoPeer != f.fk.noPeer || w.until <= since:
+		case w != f.leader:
 			return w
+		case atOnce && w.q.Class != Other:
+			again = w
 		}
 	}
-	return nil
+	return again
 }
+
+// atOnce is how soon a fill fails that nobody has had the time to join.
+const atOnce = 50 * time.Millisecond
 
 // crown makes another of those who wait the leader, whose fill runs from now
 // on: the failure may have been that of the first one's own way upstream. The
 // caller holds s.mu.
 func (f *flight) crown() {
-	if w := f.successor(time.Now()); w != nil {
+	if w := f.successor(time.Now(), true); w != nil {
 		f.leader, f.fill, f.q = w, w.fill, w.q
 	}
 }

@@ -280,17 +280,56 @@ func TestCloseBetweenTwoFills(t *testing.T) {
 	})
 }
 
-// Whoever asks alone is told at once: there is nobody who could lead instead.
+// Whoever asks alone is told, unless he is the first of an audience that had no
+// time to come yet.
 func TestNoElectionAmongOne(t *testing.T) {
+	f := func(class Class, took time.Duration, fills int64) {
+		t.Helper()
+		bubble(t, func(t *testing.T) {
+			const pause = 50 * time.Millisecond
+			c := newCache(t, Options{Jitter: func() time.Duration { return pause }})
+			u := &failing{n: 1, how: refused, took: took}
+			q, start := q("/a"), time.Now()
+			q.Class = class
+			o, _, err := c.Get(context.Background(), q, u.fill)
+			if err == nil {
+				o.Release()
+			}
+			if told := web.StatusOf(err) == 502; told != (fills == 1) {
+				t.Errorf("%v, failing after %v: told %v", class, took, err)
+			}
+			if want := time.Duration(fills)*took + time.Duration(fills-1)*pause; time.Since(start) != want || u.fills.Load() != fills {
+				t.Errorf("%v, failing after %v: %d fills, %v", class, took, u.fills.Load(), time.Since(start))
+			}
+		})
+	}
+	f(Other, time.Millisecond, 1)
+	f(Segment, time.Millisecond, 2)
+	f(Playlist, time.Millisecond, 2)
+	f(Segment, time.Second, 1)
+}
+
+// The first of an audience is so fast that it finds the origin gone before the
+// others have asked: none of them is told.
+func TestTheFirstOfAnAudienceWaitsForIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCache(t, Options{})
-		u := &failing{n: 1, how: refused, took: time.Second}
-		start := time.Now()
-		if _, _, err := c.Get(context.Background(), q("/a"), u.fill); web.StatusOf(err) != 502 || time.Since(start) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
+		u := &failing{n: 1, how: refused}
+		first := make(chan error, 1)
+		c.Ask(q("/a"), u.fill, func(o *Object, _ Outcome, err error) {
+			if o != nil {
+				o.Release()
+			}
+			first <- err
+		})
+		synctest.Wait() // it has failed
+		for _, r := range crowd(c, 1000, func(int) (Query, Fill) { return q("/a"), u.fill }) {
+			if r.err != nil || read(t, r.o) != "x" {
+				t.Fatalf("told %v", r.err)
+			}
 		}
-		if n := u.fills.Load(); n != 1 {
-			t.Errorf("%d fills", n)
+		if err := <-first; err != nil || u.fills.Load() != 2 {
+			t.Errorf("the first was told %v, %d fills", err, u.fills.Load())
 		}
 	})
 }

@@ -112,9 +112,8 @@ type tooLong struct {
 }
 
 type sink struct {
-	w   io.Writer
-	n   int64
-	err error // of w
+	w io.Writer
+	n int64
 }
 
 // Write implements [io.Writer] for the reading.

@@ -66,13 +66,6 @@ type story struct {
 	from     string        // who was asked: "peer", "origin", "impossible" if there was no need to, "" if nobody was for this request
 }
 
-// add says how an answer came about. From names who was asked: "peer",
-// "origin", "" if nobody was for this request. Kept says that the answer is
-// not its asker's alone.
-func (s *cacheStatus) add(resp *web.Response, how cache.Outcome, kept bool, ttl time.Duration, from string) {
-	s.tell(resp, story{how: how, stored: kept, ttl: ttl, from: from})
-}
-
 // tell adds this node's member to an answer that is ready to go.
 func (s *cacheStatus) tell(resp *web.Response, t story) {
 	if s.name == "" {

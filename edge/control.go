@@ -193,6 +193,7 @@ func (f *fill) heard(ctx context.Context, prior *cache.Object) (*web.Response, e
 	case resp != nil:
 		f.status.Store(int32(resp.Status))
 	case err != nil && ctx.Err() == nil:
+		f.before = err
 		f.status.Store(int32(statusError(err).Status))
 	}
 	return resp, err

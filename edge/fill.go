@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type fill struct {
 	slice  *part // of the object, if that is all it asks for; nil: the whole
 	peer   bool  // it is a peer that asks
 	listed bool  // a playlist lists it: a peer that thinks it is missing is wrong
+	before error // what it failed with when it ran before: it is made anew
 	asked  atomic.Uint32
 	status atomic.Int32 // what upstream answered with; 0: nothing
 }
@@ -114,7 +116,8 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 	well, resting := f.e.origins.order(start)
 	all := append(well, resting...)
 	var last *web.Response
-	var lastErr error = errNoOrigin
+	again := f.before != nil // then it counts as a retry, whoever is asked
+	lastErr := cmp.Or(f.before, error(errNoOrigin))
 	var brokeOff []Origin // after they were asked, before they said anything
 	for i := 0; i < len(all); i++ {
 		if i >= len(well) && last != nil || i > 0 && f.tooLateForOthers(start) {
@@ -124,8 +127,10 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 		var err error
 		o := all[i]
 		switch {
-		case i > 0:
-			f.e.metrics.failovers.WithLabelValues("origin").Inc()
+		case i > 0 || again:
+			if i > 0 {
+				f.e.metrics.failovers.WithLabelValues("origin").Inc()
+			}
 			resp, err = f.retry(ctx, o, req)
 		case len(well) > 1 && f.hedgeable():
 			f.e.origins.asked(o.Name)
@@ -169,7 +174,7 @@ func (f *fill) askOrigins(ctx context.Context, req *web.Request) (*web.Response,
 	// server gave up just then, as it does when it restarts: "a client MAY
 	// automatically retry a request having an idempotent method" (RFC 9110
 	// section 9.2.2), and a fill is a GET.
-	if len(brokeOff) > 0 && !f.tooLateForOthers(start) {
+	if len(brokeOff) > 0 && !again && !f.tooLateForOthers(start) {
 		resp, err := f.retry(ctx, brokeOff[0], req)
 		if err == nil {
 			return resp, nil

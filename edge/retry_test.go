@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"weir/cache"
 	"weir/internal/web"
 )
 
@@ -42,15 +43,15 @@ func TestAConnectionThatBrokeIsTriedOnceMore(t *testing.T) {
 		})
 	}
 	f("broke off", brokeOff, 200, 2)
-	f("refuses connections", unreachable, 502, 1)
+	f("refuses connections", unreachable, 200, 2) // a moment later, for the audience that comes
 	f("says nothing", silent, 504, 1)
 	f("answers garbage", func(context.Context, *web.Request) (*web.Response, error) {
 		return nil, &web.Error{Status: 502, Reason: reasonBad, Err: errors.New("no HTTP")}
-	}, 502, 1)
+	}, 200, 2)
 	f("answers 500", answering(500, "x"), 500, 1)
 	synctest.Test(t, func(t *testing.T) { // once, and not for ever
 		origin := &fake{answer: brokeOff}
-		if g := get(t, newEdge(t, Options{}, origin), "/l/s.m4s"); g.Status != 502 || origin.count() != 2 {
+		if g := get(t, newEdge(t, Options{}, origin), "/l/s.m4s"); g.Status != 502 || origin.count() != 3 {
 			t.Errorf("%d after %d requests", g.Status, origin.count())
 		}
 	})
@@ -75,7 +76,11 @@ func TestAConnectionThatBrokeIsTriedOnceMore(t *testing.T) {
 func TestRetriesThatFailAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		origin := &fake{answer: brokeOff}
-		e := newEdge(t, Options{}, origin)
+		c, err := cache.New(cache.Options{Retries: -1}) // whose tries are another matter
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := newEdge(t, Options{Cache: c}, origin)
 		const n = 1000
 		for i := range n {
 			get(t, e, fmt.Sprintf("/l/%d.m4s", i))
@@ -93,6 +98,25 @@ func TestRetriesThatFailAreFew(t *testing.T) {
 		}
 		if more := origin.count() - before - 100; more < 50 || more > 100 {
 			t.Errorf("%d retries of 100 requests in 100 s", more)
+		}
+	})
+}
+
+// Nor does a fill that is made anew for an audience ask it more often than that.
+func TestFillsMadeAnewAreRetriesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &fake{answer: brokeOff}
+		e := newEdge(t, Options{}, origin)
+		const n = 1000
+		start := time.Now()
+		for i := range n {
+			if g := get(t, e, fmt.Sprintf("/l/%d.m4s", i)); g.Status != 502 {
+				t.Fatal(g.Status)
+			}
+		}
+		may := retryBurst + n/10 + int(retryRate*time.Since(start).Seconds()) + 1
+		if more := origin.count() - n; more < retryBurst || more > may {
+			t.Errorf("%d retries of %d requests, want at most %d", more, n, may)
 		}
 	})
 }

@@ -159,7 +159,7 @@ func TestASlowViewerIsReadAheadOneSlice(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		read := 0
-		_, err = web.Copy(ctx, writerFunc(func(p []byte) (int, error) {
+		_, _ = web.Copy(ctx, writerFunc(func(p []byte) (int, error) {
 			if read += len(p); read > 3*testSlice-1000 {
 				time.Sleep(time.Hour)
 				return 0, errors.New("he left")
