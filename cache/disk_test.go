@@ -30,6 +30,7 @@ func onDisk(t testing.TB, d *disktest.Fake, o Options) *Cache {
 
 // squeeze pushes all that nobody reads out of memory, and waits for the disk.
 func squeeze(c *Cache) {
+	synctest.Wait() // flights that still land
 	for {
 		k, from := c.tiers.victim(live)
 		if k == nil {
