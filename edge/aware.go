@@ -121,6 +121,11 @@ func (a *Aware) fill(ctx context.Context, f *fill, prior *cache.Object) (*web.Re
 		f.listed = f.listed || a.book.Lists(f.q.key)
 	}
 	resp, err := f.fetch(ctx, prior)
+	if list && prior == nil && ctx.Err() == nil {
+		if held, ok := a.standIn(f, resp, err); ok {
+			return held, nil
+		}
+	}
 	switch {
 	case err != nil:
 	case resp.Status == http.StatusNotFound && !list:

@@ -185,6 +185,38 @@ func TestAStalePlaylistIsShownForATargetDuration(t *testing.T) {
 	f(61*time.Second, "Cache-Control", "max-age=1, stale-if-error=60", publishingField, "e1")
 }
 
+// A version that came in one coding makes those before it in the other unusable.
+// When the origin goes away just then, viewers who want that other coding are
+// shown the newest version all the same, as long as it may be shown.
+func TestAnOutageIsHiddenInEachCoding(t *testing.T) {
+	f := func(shown time.Duration, pairs ...string) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			s := newStudio()
+			pairs = append(pairs, "Vary", "Accept-Encoding")
+			s.list("/v/index.m3u8", 10, 5, pairs...)
+			e := awareEdge(t, AwareOptions{}, Options{}, s)
+			get(t, e, "/v/index.m3u8")
+			get(t, e, "/v/index.m3u8", "Accept-Encoding", "gzip")
+			wait(2 * time.Second)
+			s.list("/v/index.m3u8", 11, 5, pairs...)
+			get(t, e, "/v/index.m3u8", "Accept-Encoding", "gzip")
+			s.mu.Lock()
+			s.files["/v/index.m3u8"] = web.NewResponse(503, web.String("oops"))
+			s.mu.Unlock()
+			if shown > 0 {
+				wait(shown - 10*time.Millisecond)
+				says(t, e, "/v/index.m3u8", 200, windowOf(11, 5))
+				wait(1100 * time.Millisecond)
+			}
+			says(t, e, "/v/index.m3u8", 503, "")
+		})
+	}
+	f(3*time.Second, "Cache-Control", "max-age=1")
+	f(61*time.Second, "Cache-Control", "max-age=1, stale-if-error=60", publishingField, "e1")
+	f(0, "Cache-Control", "max-age=1, must-revalidate")
+}
+
 // Segments of a live rendition of which upstream says nothing are kept for as long
 // as anybody may want them.
 func TestSegmentsWithoutALifetimeGetTheirAvailability(t *testing.T) {

@@ -194,6 +194,17 @@ func (b *Book) Limit(id, key string, now time.Time) (Limit, bool) {
 	return lim, true
 }
 
+// Newest returns the caller's copy of the newest version of a rendition, nil if
+// there is none.
+func (b *Book) Newest(id string) any {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if r := b.renditions[id]; r != nil {
+		return r.held
+	}
+	return nil
+}
+
 // Again reports whether tag, or else digest, is that of the newest version of a
 // rendition: there is nothing to learn from it but that upstream does not lag.
 func (b *Book) Again(id, tag string, digest uint64, now time.Time) bool {
