@@ -21,9 +21,10 @@ func (f *flight) promote() (done bool, err error) {
 	if c.shelf == nil || f.solo || f.stale != nil || !c.shelf.Has(f.q.Key) {
 		return false, nil
 	}
+	asks := f.q.Header // a read that is given up for slow may outlast this leader
 	found, err := c.shelf.Get(f.ctx, f.q.Key, func(p []byte) bool {
 		m, ok := parseMeta(p)
-		return ok && m.answers(f.q.Header)
+		return ok && m.answers(asks)
 	})
 	if err != nil {
 		return f.ctx.Err() != nil, context.Cause(f.ctx) // the shelf has counted it
