@@ -175,7 +175,7 @@ func (f *flight) upstreamFailed(a answer) error {
 	if again := retryAfter(a); again > 0 {
 		err.RetryAfter = again
 	}
-	if hiddenByStale(status) && f.stale != nil && f.stale.stored.staleFor(a.received, f.stale.stored.ifError) {
+	if web.HiddenByStale(status) && f.stale != nil && f.stale.stored.staleFor(a.received, f.stale.stored.ifError) {
 		a.resp.Close()
 		return err
 	}

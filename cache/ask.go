@@ -91,7 +91,7 @@ func (c *Cache) ask(w *waiter) {
 		c.depart(s, w, fk, nil, true)
 	case k != nil && !w.q.Validate && k.stored.staleFor(now, k.stored.whileRevalidate):
 		c.refreshBehind(s, w, fk, k, hasFailed || s.underway(fk))
-	case hasFailed && k != nil && hiddenByStale(web.StatusOf(failed)) && k.stored.staleFor(now, k.stored.ifError):
+	case hasFailed && k != nil && web.HiddenByStale(web.StatusOf(failed)) && k.stored.staleFor(now, k.stored.ifError):
 		c.answer(s, w, &k.stored, Stale, nil)
 	case hasFailed:
 		c.answer(s, w, nil, Hit, failed)

@@ -200,7 +200,7 @@ func (f *flight) takeBack(b *blob) {
 // 5861 section 4). It does nothing if they have their answer already.
 func (f *flight) fail(err error) {
 	o := landing{err: err, remember: err, how: Miss, joined: Joined}
-	if f.stale != nil && hiddenByStale(web.StatusOf(err)) {
+	if f.stale != nil && web.HiddenByStale(web.StatusOf(err)) {
 		switch old, now := &f.stale.stored, time.Now(); {
 		case old.staleFor(now, old.ifError):
 			o.object, o.how, o.joined, o.err = old, Stale, Stale, nil

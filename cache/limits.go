@@ -110,14 +110,3 @@ func (c *Cache) limit(class Class, status int, may web.Freshness) web.Freshness 
 	may.StaleIfError = max(0, min(may.StaleIfError, or(own.StaleIfError, most.StaleIfError)))
 	return may
 }
-
-// hiddenByStale reports whether a stale answer may stand in for a status: "an
-// error is any situation that would result in a 500, 502, 503, or 504 HTTP
-// response status code being returned" (RFC 5861 section 4).
-func hiddenByStale(status int) bool {
-	switch status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}

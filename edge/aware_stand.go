@@ -19,7 +19,7 @@ func (a *Aware) standIn(f *fill, resp *web.Response, err error) (*web.Response, 
 		return nil, false // it asks for a version of its own
 	case err != nil && web.StatusOf(statusError(err)) < http.StatusInternalServerError:
 		return nil, false
-	case err == nil && !failing(resp.Status):
+	case err == nil && !web.HiddenByStale(resp.Status):
 		return nil, false
 	}
 	held, ok := a.book.Newest(f.q.key).(*playlistCopy)
@@ -35,15 +35,6 @@ func (a *Aware) standIn(f *fill, resp *web.Response, err error) (*web.Response, 
 	}
 	a.metrics.playlists.WithLabelValues("stood_in").Inc()
 	return copied, true
-}
-
-// failing reports whether a status is one that a stale answer may hide.
-func failing(status int) bool {
-	switch status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
 }
 
 // mayStandIn reports whether the copy may be shown while upstream cannot be asked.

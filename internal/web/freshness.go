@@ -227,3 +227,14 @@ func targetControl(h *Header, name string) (CacheControl, bool) {
 	}
 	return cc, used
 }
+
+// HiddenByStale reports whether a stale answer may stand in for a status: "an
+// error is any situation that would result in a 500, 502, 503, or 504 HTTP
+// response status code being returned" (RFC 5861 section 4).
+func HiddenByStale(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
